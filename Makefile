@@ -1,0 +1,68 @@
+# The whole project in a few words. `make` alone lists them.
+# Needs Python 3.11 or newer, make and git; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+READY  := $(VENV)/.installed
+READY_BROWSER := $(VENV)/.installed-browser
+
+# No remark about newer pips in the middle of a run.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A backend chosen in the shell would keep figures out of the notebooks.
+unexport MPLBACKEND
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup run test test-browser lab notebooks weights lint constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
+
+setup: $(READY) ## make the environment in .venv (minutes the first time, a second afterwards)
+
+# The stamp goes first and comes back last: after a failed install the next call installs again.
+$(READY): pyproject.toml constraints.txt tools/check_python.py
+	@rm -f $(READY) $(READY_BROWSER)
+	@$(PYTHON) tools/check_python.py
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
+	@$(RUN) tools/check_python.py
+	@echo "Installing devotools and what it needs (a few minutes the first time) ..."
+	$(RUN) -m pip install $(if $(wildcard $(READY)),--quiet) -c constraints.txt -e ".[test]"
+	@touch $(READY)
+	@echo "The environment is ready: $(VENV)"
+
+$(READY_BROWSER): $(READY)
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,browser]"
+	@touch $(READY_BROWSER)
+
+run: setup ## run every lesson on the embedded data and write the pages to build/course
+	@$(RUN) tools/run_course.py
+
+test: setup ## all tests but the browser's: units, doctests, layers, notebooks
+	$(RUN) -m pytest
+
+test-browser: $(READY_BROWSER) ## the tests that look at pages in a system Chromium
+	$(RUN) -m pytest -m browser tests
+
+lab: setup ## open JupyterLab on the first lesson
+	$(RUN) -m jupyterlab notebooks/01_explore_the_embryo.ipynb
+
+notebooks: setup ## build and execute the notebooks from lessons/*.py
+	$(RUN) tools/build_notebooks.py
+
+weights: setup ## train the shipped model again
+	$(RUN) tools/make_weights.py
+
+lint: setup ## check style
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check --exclude lessons .
+
+constraints: $(READY_BROWSER) ## write the versions in .venv down in constraints.txt
+	$(RUN) tools/make_constraints.py
+
+clean: ## remove what make has built, but not .venv
+	rm -rf build dist .pytest_cache .ruff_cache *.egg-info
+	find devotools tests tools lessons notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

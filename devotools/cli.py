@@ -1,0 +1,233 @@
+"""The command ``devotools``: thin, every verb calls the package that the lessons import."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devotools._validate import InputError, check_positive
+
+app = typer.Typer(
+    help="Find, count and measure nuclei in micrographs of the C. elegans embryo.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A shipped model's name, or a .safetensors file.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or mps; the fastest there is if not said.")
+]
+
+
+def main() -> None:
+    """Run the command; anything the user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except (InputError, OSError) as error:
+        if os.environ.get("DEVOTOOLS_DEBUG"):
+            raise
+        typer.echo(f"devotools: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("devotools: stopped.", err=True)
+        sys.exit(130)
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option("--out", help="A new folder, or an empty one.")],
+    embryos: Annotated[int, typer.Option(min=1, help="How many embryos to draw.")] = 4,
+    sections: Annotated[int, typer.Option(min=1, help="Serial sections of each.")] = 8,
+    size: Annotated[int, typer.Option(min=64, help="Side of a picture, in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same embryos.")] = 0,
+) -> None:
+    """Draw labelled embryo sections: images/, masks/, labels/ and manifest.csv.
+
+    Example: devotools synthesize --out drawn --embryos 4 --sections 8
+    """
+    from devotools.datasets import synthesize_dataset
+
+    with _progress(embryos, "embryo") as bar:
+        count = synthesize_dataset(
+            out, embryos=embryos, sections=sections, size=size, seed=seed, progress=bar.update
+        )
+    typer.echo(f"{count} sections of {embryos} embryos drawn into {out}")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option("--data", help="Folder with images/ and masks/.")],
+    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    init: Annotated[
+        str, typer.Option(help="Start from: random, imagenet, nuclei, or a .safetensors file.")
+    ] = "random",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training sections.")] = 20,
+    size: Annotated[int, typer.Option(min=32, help="Side of the training crops, in pixels.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops in one step.")] = 8,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="2e-3, or 5e-4 for a model that has learned already.")
+    ] = None,
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of embryos to choose by.")] = 0.2,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of embryos kept aside.")] = 0.0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights and crops.")] = 0,
+    device: DeviceOption = None,
+) -> None:
+    """Train a model on labelled sections, and keep the weights that do best on other embryos.
+
+    Example: devotools train --data drawn --out mine.safetensors --epochs 20
+    """
+    from devotools.recipe import Recipe, train_on_folder
+
+    recipe = Recipe(
+        init=init,
+        epochs=epochs,
+        size=size,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        val=val,
+        test=test,
+        workers=workers,
+        seed=seed,
+        device=device,
+    )
+    history, split = train_on_folder(data, out, recipe)
+    if not history.best_epoch:
+        raise InputError(f"stopped before the first epoch ended: {str(out)!r} was not written.")
+    typer.echo(
+        f"trained on {len(split.train)} sections, chosen on {len(split.val)}: "
+        f"validation IoU {history.best_iou:.3f} in epoch {history.best_epoch}; saved as {out}"
+    )
+    if history.interrupted:
+        typer.echo("stopped early: the best weights until then were saved.", err=True)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", help="Folder with images/ and masks/.")],
+    model: ModelOption = "nuclei",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores to this file as well.")
+    ] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Score a model on labelled sections: IoU, Dice, precision, recall, F1.
+
+    Example: devotools evaluate --data drawn --json scores.json
+    """
+    from devotools.datasets import read_dataset
+    from devotools.evaluation import evaluate as score
+    from devotools.images import replace_file
+    from devotools.model import load_model
+
+    pairs, network = read_dataset(data), load_model(model, device)
+    with _progress(len(pairs), "picture") as bar:
+        scores = score(network, pairs, progress=lambda done, total: bar.update())
+    typer.echo(scores.table().to_string(float_format="{:.3f}".format))
+    typer.echo(
+        f"{scores.images} pictures: IoU {scores.iou:.3f}, Dice {scores.dice:.3f} (means over "
+        f"pictures); precision {scores.precision:.3f}, recall {scores.recall:.3f}, "
+        f"F1 {scores.f1:.3f} (all nuclei together)"
+    )
+    if json_file is not None:
+        with replace_file(json_file) as temporary:
+            temporary.write_text(json.dumps(scores.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def segment(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    model: ModelOption = "nuclei",
+    nucleus_size: Annotated[
+        float | None,
+        typer.Option(help="Usual diameter of a nucleus in your pictures, in pixels."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(help="Micrometres along one side of a pixel, for µm²."),
+    ] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Find the nuclei: label images, overlays, nuclei.csv and images.csv.
+
+    Example: devotools segment micrographs --out results --pixel-size 0.12
+
+    Exit code 0: every picture was segmented; 1: some failed (see images.csv); 2: could not start.
+    """
+    from devotools.model import load_model
+    from devotools.pipeline import find_jobs, segment_jobs, write_tables
+
+    if pixel_size is not None:
+        check_positive(pixel_size, "--pixel-size", "micrometres")
+    network = load_model(model, device)
+    scale = _scale_for(network, nucleus_size)
+    jobs = find_jobs(paths, out)
+    write_tables(out, [])  # a folder that cannot be written is known before the work, not after
+    outcomes = []
+    try:
+        with _progress(len(jobs), "picture") as bar:
+            for outcome in segment_jobs(network, jobs, out, scale=scale, pixel_size_um=pixel_size):
+                outcomes.append(outcome)
+                bar.update()
+    finally:
+        write_tables(out, outcomes)  # what was done before an interruption is kept
+    failed = [outcome for outcome in outcomes if outcome.nuclei is None]
+    nuclei = sum(len(outcome.nuclei) for outcome in outcomes if outcome.nuclei is not None)
+    typer.echo(f"{len(outcomes) - len(failed)} pictures, {nuclei} nuclei; results in {out}")
+    for outcome in failed:
+        typer.echo(f"failed: {outcome.image}: {outcome.error}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what to paste into a bug report: versions, system, device.
+
+    Example: devotools doctor
+    """
+    from devotools.model import load_model
+    from devotools.runtime import report
+
+    for name, value in report().items():
+        typer.echo(f"{name:26} {value}")
+    working_side = load_model("nuclei").working_side
+    typer.echo(f"{'model nuclei':26} loads, working side {working_side} px")
+
+
+def _scale_for(network, nucleus_size: float | None) -> float | str:
+    """The scale that brings nuclei of the size given to the size that the model knows."""
+    if nucleus_size is None:
+        return "auto"
+    check_positive(nucleus_size, "--nucleus-size", "pixels")
+    if network.working_nucleus is None:
+        raise InputError(
+            "this model does not say at which nucleus size it was trained, so --nucleus-size "
+            "cannot be used with it. Leave the option out, or use --model nuclei."
+        )
+    return network.working_nucleus / nucleus_size
+
+
+@contextmanager
+def _progress(total: int, unit: str):
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, file=sys.stderr, leave=False) as bar:
+        yield bar
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""Sections as PyTorch datasets, and the split that keeps every embryo on one side."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from devotools._validate import (
+    InputError,
+    check_count,
+    check_folder,
+    check_fraction,
+    check_same_shape,
+)
+from devotools.images import (
+    ImageMaskPair,
+    pair_files,
+    read_image,
+    read_mask,
+    stretch_contrast,
+    write_image,
+    write_labels,
+    write_mask,
+)
+from devotools.synthetic import Appearance, Series, draw_section, synthesize_series
+
+Transform = Callable[..., dict[str, Any]]
+
+
+class NucleusDataset(Dataset):
+    """Sections with their masks: image (1, H, W) float32 and mask (1, H, W) float32 of 0 and 1.
+
+    ``pairs`` come from :func:`~devotools.pair_files` or :func:`read_dataset`. The image is read,
+    stretched to its percentiles as :func:`~devotools.predict_probability` does, and then goes
+    through ``transform`` *together with its mask*, in one call, so that both are turned, cropped
+    and bent alike. Without a transform each section keeps its own size.
+
+    In the worker processes of a ``DataLoader`` the transform is seeded anew from the loader's
+    generator, so workers do not repeat each other, and the same generator gives the same batches.
+    Raises :class:`~devotools._validate.InputError` for no pairs, unreadable files and masks of
+    another size than their image. Taught in lesson 02.
+    """
+
+    def __init__(self, pairs: Sequence[ImageMaskPair], transform: Transform | None = None):
+        if not pairs:
+            raise InputError("pairs is empty; expected at least one image with its mask.")
+        self.pairs = list(pairs)
+        self.transform = transform
+        self._worker_seed: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pair = self.pairs[index]
+        image, mask = read_image(pair.image), read_mask(pair.mask)
+        check_same_shape(image, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}"))
+        self._worker_seed = _seed_in_worker(self.transform, self._worker_seed)
+        return to_tensors(stretch_contrast(image), mask, self.transform)
+
+
+class DrawnDataset(Dataset):
+    """Sections drawn when they are asked for, each one of another embryo: no file is needed.
+
+    Item ``index`` is always the drawing number ``seed + index`` of
+    :func:`~devotools.draw_section`, prepared just as :class:`NucleusDataset` prepares a file, in
+    the same shapes. Two datasets share no embryo when their ranges of numbers do not meet.
+    Taught in lesson 03.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int = 0,
+        size: int = 256,
+        transform: Transform | None = None,
+        appearance: Appearance | None = None,
+    ):
+        self.length = check_count(length, "length")
+        self.seed = check_count(seed, "seed", least=0)
+        self.size = check_count(size, "size", least=64)
+        self.transform = transform
+        self.appearance = appearance
+        self._worker_seed: int | None = None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} is outside 0 to {self.length - 1}")
+        image, labels = draw_section(self.seed + index, self.size, self.appearance)
+        self._worker_seed = _seed_in_worker(self.transform, self._worker_seed)
+        return to_tensors(stretch_contrast(image), labels > 0, self.transform)
+
+
+def make_loader(
+    dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int = 0, workers: int = 0
+) -> DataLoader:
+    """A PyTorch ``DataLoader`` whose order and workers follow from ``seed`` alone.
+
+    ``workers`` processes prepare the pictures; 0 does it in this one. Taught in lesson 02.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=check_count(batch_size, "batch_size"),
+        shuffle=shuffle,
+        num_workers=check_count(workers, "workers", least=0),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def to_tensors(
+    image: np.ndarray, mask: np.ndarray, transform: Transform | None = None
+) -> tuple[Tensor, Tensor]:
+    """Send an (H, W) image and mask through one transform; return both as (1, H, W) float32."""
+    mask = mask.astype(np.uint8)  # albumentations cannot bend a bool mask
+    if transform is not None:
+        both = transform(image=image, mask=mask)
+        image, mask = both["image"], both["mask"]
+    image_tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    mask_tensor = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))
+    return image_tensor[None], mask_tensor[None]  # (1, H, W) each
+
+
+def _seed_in_worker(transform: Transform | None, seeded: int | None) -> int | None:
+    """Seed the transform once in each worker process, and again when a new epoch starts it."""
+    worker = get_worker_info()
+    if worker is None or worker.seed == seeded or not hasattr(transform, "set_random_seed"):
+        return seeded
+    transform.set_random_seed(worker.seed % 2**32)
+    return worker.seed
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
+    """The sections of a folder with ``images/`` and ``masks/``, sorted by name.
+
+    ``labels/`` (label images of the same names) and ``manifest.csv`` (columns name, embryo,
+    section) are used where they exist. Raises :class:`~devotools._validate.InputError` as
+    :func:`~devotools.pair_files`, and for a manifest that does not fit. Taught in lesson 01.
+    """
+    folder = check_folder(folder, "data folder")
+    for part in ("images", "masks"):
+        check_folder(folder / part, f"data folder's {part}/")
+    pairs = pair_files(folder / "images", folder / "masks")
+    labels = {f.stem: f for f in (folder / "labels").glob("*.*") if not f.name.startswith(".")}
+    rows = _read_manifest(folder / "manifest.csv")
+    return [_with_origin(pair, labels.get(pair.name), rows.get(pair.name)) for pair in pairs]
+
+
+def _with_origin(
+    pair: ImageMaskPair, labels: Path | None, row: dict[str, str] | None
+) -> ImageMaskPair:
+    if row is None:
+        return replace(pair, labels=labels)
+    section = int(row["section"]) if row["section"].strip().isdecimal() else None
+    return replace(pair, labels=labels, embryo=row["embryo"], section=section)
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"name", "embryo", "section"} - set(reader.fieldnames or ())
+            rows = [] if missing else [row for row in reader if None not in row.values()]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8 with the "
+            "columns name, embryo, section. Export it again, or remove it."
+        ) from error
+    if missing:
+        raise InputError(
+            f"{str(path)!r} lacks the columns {', '.join(sorted(missing))}; expected name, "
+            "embryo, section. Add them, or remove the file."
+        )
+    return {Path(row["name"]).stem if "." in row["name"] else row["name"]: row for row in rows}
+
+
+def synthesize_dataset(
+    out: str | Path,
+    *,
+    embryos: int,
+    sections: int,
+    size: int = 256,
+    seed: int = 0,
+    appearance: Appearance | None = None,
+    progress: Callable[[], object] | None = None,
+) -> int:
+    """Draw ``embryos`` and write their sections as real data lie on disk; returns how many.
+
+    ``out`` gets ``images/``, ``masks/`` and ``labels/`` with one file a section under the same
+    name in each, and ``manifest.csv`` (name, embryo, section, pixel_size_um). It must be new or
+    empty, and appears only when everything is drawn. ``progress()`` is called after each embryo.
+    Other seeds draw other embryos. Raises :class:`~devotools._validate.InputError`.
+    Taught in lesson 01.
+    """
+    out = Path(out)
+    _check_new(out)
+    check_count(embryos, "embryos")
+    check_count(seed, "seed", least=0)
+    unfinished = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name}")
+    rows = []
+    try:
+        for number in range(embryos):
+            # Not seed + number: then seed 1 would repeat the embryos of seed 0.
+            own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            series = synthesize_series(
+                sections=sections, size=size, seed=own_seed, appearance=appearance
+            )
+            rows += _write_series(unfinished, series, f"embryo{number + 1:02d}")
+            if progress is not None:
+                progress()
+        _write_manifest(unfinished / "manifest.csv", rows)
+        if out.exists():
+            out.rmdir()
+        os.replace(unfinished, out)
+    except OSError as error:
+        raise InputError(
+            f"{str(out)!r} cannot be written ({error.strerror or error}). Choose a folder that "
+            "you may write to and that has room."
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return len(rows)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            f"{str(out)!r} exists and is not empty; expected a new folder, so that nothing is "
+            "overwritten. Choose another name, or remove it first."
+        )
+
+
+def _write_series(folder: Path, series: Series, embryo: str) -> list[tuple[str, str, int, float]]:
+    rows = []
+    for section, (image, labels) in enumerate(zip(series.images, series.labels, strict=True)):
+        name = f"{embryo}_section{section:02d}"
+        write_image(folder / "images" / f"{name}.png", image)
+        write_mask(folder / "masks" / f"{name}.png", labels > 0)
+        write_labels(folder / "labels" / f"{name}.tif", labels)
+        rows.append((name, embryo, section, round(series.pixel_size_um, 5)))
+    return rows
+
+
+def _write_manifest(path: Path, rows: Sequence[tuple[str, str, int, float]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "embryo", "section", "pixel_size_um"])
+        writer.writerows(rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sections for training, for choosing (validation), and for the last word (test)."""
+
+    train: list[ImageMaskPair]
+    val: list[ImageMaskPair]
+    test: list[ImageMaskPair]
+
+
+def split_by_embryo(
+    pairs: Sequence[ImageMaskPair], *, val: float = 0.2, test: float = 0.2, seed: int = 0
+) -> Split:
+    """Divide sections so that no embryo has sections on two sides.
+
+    ``val`` and ``test`` are the shares of *embryos* (not of sections), each at least one embryo
+    unless 0. Neighbouring sections are nearly the same picture: split at random, the network
+    would be tested on what it learned by heart. A section whose embryo is unknown counts as an
+    embryo of its own. The same ``seed`` gives the same split, whatever the order of ``pairs``.
+    Raises :class:`~devotools._validate.InputError` when there are too few embryos.
+    Taught in lesson 01.
+    """
+    check_fraction(val, "val")
+    check_fraction(test, "test")
+    groups: dict[str, list[ImageMaskPair]] = defaultdict(list)
+    for pair in sorted(pairs, key=lambda pair: pair.name):
+        known = pair.embryo is not None
+        groups[f"embryo {pair.embryo}" if known else f"section {pair.name}"].append(pair)
+    order = sorted(groups)
+    np.random.default_rng(check_count(seed, "seed", least=0)).shuffle(order)
+    n_val, n_test = (max(1, round(share * len(order))) if share else 0 for share in (val, test))
+    if n_val + n_test >= len(order):
+        raise InputError(
+            f"there are {len(order)} embryos; expected at least {n_val + n_test + 1} for "
+            f"val={val} and test={test} with one left to train on. Add embryos, or ask for less."
+        )
+    sides = np.split(np.array(order, dtype=object), [n_test, n_test + n_val])
+    test_pairs, val_pairs, train_pairs = (
+        [p for key in side for p in groups[key]] for side in sides
+    )
+    return Split(train_pairs, val_pairs, test_pairs)

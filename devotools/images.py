@@ -1,0 +1,377 @@
+"""Micrographs, masks and label images: read from files, written to files, paired by name.
+
+An *image* is (H, W) float32 in [0, 1]; a *mask* is (H, W) bool; *labels* are (H, W) integers,
+0 for background and one id for each nucleus. Order is always row, then column.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from devotools._validate import InputError, check_folder, check_image, check_labels
+
+TIFF_SUFFIXES = {".tif", ".tiff"}
+IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+MICROSCOPE_SUFFIXES = {".czi", ".nd2", ".lif", ".oib", ".oif", ".dm3", ".dm4", ".mrc", ".vsi"}
+LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
+
+
+@dataclass(frozen=True)
+class ImageMaskPair:
+    """The files of one section, and where it comes from.
+
+    ``labels`` is None where only a mask exists; ``embryo`` and ``section`` are None where no
+    manifest names them.
+    """
+
+    image: Path
+    mask: Path
+    labels: Path | None = None
+    embryo: str | None = None
+    section: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that the files of this section share."""
+        return self.image.stem
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a micrograph as (H, W) float32 in [0, 1].
+
+    Whole numbers are divided by the maximum of their dtype, so an 8-bit and a 16-bit copy of a
+    picture agree. Floats inside [0, 1] stay as they are; others, and whole numbers below zero,
+    are stretched from their minimum to their maximum. Colour becomes luminance (ITU-R BT.709);
+    transparency is ignored. Reads PNG, JPEG, TIFF, BMP, GIF and WebP.
+
+    Raises :class:`InputError` when the file is missing, empty, truncated, not an image, a stack,
+    or holds NaN. Taught in lesson 01.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> tifffile.imwrite(folder / "a.tif", np.array([[0, 65535]], dtype=np.uint16))
+    >>> read_image(folder / "a.tif")
+    array([[0., 1.]], dtype=float32)
+    """
+    return to_grey(_read_array(path), name=f"{str(path)!r}")
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask as (H, W) bool: the brighter of two values is nucleus.
+
+    A file of one value only is all background when that value is 0, else all nucleus. Anything
+    with more than two values is refused: it may be a label image, or a mask saved as JPEG, whose
+    compression invents values along every outline (in 2020 they all became nucleus).
+
+    Raises :class:`InputError`, with the remedy. Taught in lesson 01.
+    """
+    array = _drop_colour(_read_array(path), path)
+    check_image(array, f"mask {str(path)!r}")
+    values = np.unique(array)
+    if len(values) > 2:
+        raise InputError(
+            f"mask {str(path)!r} holds {len(values)} different values; expected two at most, "
+            "background and nucleus. If it is a label image, put it into labels/ and save "
+            "labels > 0 as the mask; if it was saved as JPEG, compute image > half of the maximum "
+            "once, and save that as PNG."
+        )
+    return array > values[0] if len(values) == 2 else array > 0
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label image as (H, W) int32, 0 for background. Raises :class:`InputError`."""
+    array = _read_array(path)
+    labels = check_labels(array, f"label image {str(path)!r}")
+    if labels.max() > np.iinfo(np.int32).max:
+        raise InputError(
+            f"label image {str(path)!r} holds the id {labels.max()}; expected ids below 2**31. "
+            "Number the nuclei again, for example with skimage.segmentation.relabel_sequential."
+        )
+    return labels.astype(np.int32)
+
+
+def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
+    """Turn an array of any dtype, (H, W) or (H, W, 2 to 4), into (H, W) float32 in [0, 1].
+
+    The rules are those of :func:`read_image`.
+
+    >>> to_grey(np.array([[0, 51, 255]], dtype=np.uint8))
+    array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+    array = np.asarray(array)
+    if array.ndim == 3 and 2 <= array.shape[2] <= 4:
+        return _colour_to_grey(array, name)
+    array = check_image(array, name)
+    if array.dtype == bool:
+        return array.astype(np.float32)
+    if array.dtype.kind == "u" or (array.dtype.kind == "i" and array.min() >= 0):
+        return (array / np.float64(np.iinfo(array.dtype).max)).astype(np.float32)
+    low, high = float(array.min()), float(array.max())
+    if array.dtype.kind == "f" and 0 <= low and high <= 1:
+        return array.astype(np.float32)
+    span = high - low or 1.0  # a constant picture becomes 0, not a division by zero
+    return ((array.astype(np.float64) - low) / span).astype(np.float32)
+
+
+def stretch_contrast(image: np.ndarray) -> np.ndarray:
+    """Stretch the percentiles 1 and 99.8 of an (H, W) picture to 0 and 1; float32, clipped.
+
+    The field's habit before a network: pictures from different films and detectors come to
+    one range. A picture with no contrast at all becomes 0. Taught in lesson 01.
+
+    >>> stretch_contrast(np.full((2, 2), 0.7)).max()
+    np.float32(0.0)
+    """
+    image = check_image(image).astype(np.float32)
+    low, high = np.percentile(image, (1, 99.8))
+    if high - low < 1e-6:
+        low, high = float(image.min()), float(image.max())
+    span = high - low if high - low > 1e-6 else 1.0
+    return np.clip((image - low) / span, 0, 1).astype(np.float32)
+
+
+def _read_array(path: str | Path) -> np.ndarray:
+    """The pixels of one picture as they are stored, (H, W) or (H, W, channels)."""
+    path = Path(path)
+    _check_readable(path)
+    reader = _read_tiff if path.suffix.lower() in TIFF_SUFFIXES else _read_with_pillow
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn of odd tags; a broken file raises
+            return reader(path)
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{str(path)!r} needs more memory than there is. Cut it into smaller pictures."
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as an image ({_first_line(error)}); expected a whole "
+            "PNG, JPEG or TIFF file. It may be damaged: copy it again, or export it again."
+        ) from error
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{str(path)!r} does not exist. Check the spelling of the path.")
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; expected an image file.")
+    if path.suffix.lower() in MICROSCOPE_SUFFIXES:
+        raise InputError(
+            f"{str(path)!r} is a microscope maker's format ({path.suffix}); expected PNG, JPEG or "
+            "TIFF. Open it in Fiji (Bio-Formats) and save it as TIFF, or convert it with the "
+            "Python packages czifile, nd2 or bioio."
+        )
+    if path.stat().st_size == 0:
+        raise InputError(f"{str(path)!r} is empty (0 bytes); expected an image. Copy it again.")
+
+
+def _read_with_pillow(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            if getattr(picture, "n_frames", 1) > 1:
+                raise _stack_error(path, f"{picture.n_frames} frames")
+            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+                picture = picture.convert("RGB")
+            return np.asarray(picture)
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{str(path)!r} is not an image; expected a PNG, JPEG or TIFF file. "
+            "Check what the file really is: its name alone does not make it one."
+        ) from error
+
+
+def _read_tiff(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as tiff:
+        if not tiff.series:
+            raise InputError(f"{str(path)!r} is a TIFF without any page. Export it again.")
+        series = tiff.series[0]
+        array, axes = series.asarray(), series.axes
+        page = series.keyframe
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        array, axes = np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
+    if "S" in axes:
+        array = np.moveaxis(array, axes.index("S"), -1)
+    keep = 3 if "S" in axes else 2
+    extra = array.shape[: array.ndim - keep]
+    if any(length > 1 for length in extra):
+        raise _stack_error(path, " x ".join(map(str, extra)) + " pages")
+    array = array.reshape(array.shape[array.ndim - keep :])
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+        array = ~array  # such files store ink, not light: 0 is white
+    return array
+
+
+def _stack_error(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{str(path)!r} is a stack of {what}; expected one picture. Save its sections as single "
+        "files, in Fiji with File > Save As > Image Sequence."
+    )
+
+
+def _colour_to_grey(array: np.ndarray, name: str) -> np.ndarray:
+    channels = 3 if array.shape[2] >= 3 else 1  # a fourth, or a second, is transparency
+    planes = array[:, :, :channels]
+    check_image(planes.reshape(array.shape[0], -1), name)
+    if planes.dtype.kind == "f" or (planes.dtype.kind == "i" and planes.min() < 0):
+        grey = planes.astype(np.float64) @ (LUMINANCE if channels == 3 else np.ones(1))
+        return to_grey(grey, name)
+    scaled = to_grey(planes.reshape(array.shape[0], -1), name).reshape(planes.shape)
+    grey = scaled @ LUMINANCE if channels == 3 else scaled[:, :, 0]
+    return np.clip(grey, 0, 1).astype(np.float32)
+
+
+def _drop_colour(array: np.ndarray, path: str | Path) -> np.ndarray:
+    """A mask's first channel, where the file stores the same mask in three."""
+    if array.ndim != 3 or not 2 <= array.shape[2] <= 4:
+        return array
+    if array.shape[2] >= 3 and not (array[:, :, :1] == array[:, :, :3]).all():
+        return to_grey(array, f"mask {str(path)!r}")
+    return array[:, :, 0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def replace_file(path: str | Path) -> Iterator[Path]:
+    """Write to a temporary name beside ``path``, then move it there: whole, or not at all.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with replace_file(target) as temporary:
+    ...     _ = temporary.write_text("done")
+    >>> target.read_text()
+    'done'
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} cannot be written ({error.strerror or error}). Choose a folder that "
+            "you may write to and that has room."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an (H, W) picture in [0, 1] as an 8-bit PNG or TIFF (by suffix), never half.
+
+    Raises :class:`InputError` for values outside [0, 1] or a suffix that loses pixels.
+    """
+    image = to_grey(image)
+    _write(path, np.round(image * 255).astype(np.uint8))
+
+
+def write_mask(path: str | Path, mask: np.ndarray) -> None:
+    """Write an (H, W) bool mask as 0 and 255, losslessly: a JPEG would invent values."""
+    _write(path, np.where(np.asarray(mask, dtype=bool), 255, 0).astype(np.uint8))
+
+
+def write_labels(path: str | Path, labels: np.ndarray) -> None:
+    """Write an (H, W) label image as uint16, or int32 where ids go beyond 65535.
+
+    Fiji, QuPath and napari open both.
+    """
+    labels = check_labels(labels)
+    _write(path, labels.astype(np.uint16 if labels.max() < 2**16 else np.int32))
+
+
+def _write(path: str | Path, array: np.ndarray) -> None:
+    suffix = Path(path).suffix.lower()
+    writers: dict[str, Callable[[Path], None]] = {
+        ".png": lambda to: Image.fromarray(array).save(to, format="PNG"),
+        ".tif": lambda to: tifffile.imwrite(to, array, compression="zlib"),
+        ".tiff": lambda to: tifffile.imwrite(to, array, compression="zlib"),
+    }
+    if suffix not in writers:
+        raise InputError(
+            f"{str(path)!r} ends in {suffix!r}; expected .png, .tif or .tiff, which keep every "
+            "pixel (JPEG does not)."
+        )
+    with replace_file(path) as temporary:
+        writers[suffix](temporary)
+
+
+# --- pairing ---------------------------------------------------------------------------------
+
+
+def list_images(folder: str | Path, name: str = "folder") -> list[Path]:
+    """The image files directly in ``folder``, sorted by name.
+
+    Raises :class:`InputError` when the folder is missing or holds none.
+    """
+    folder = check_folder(folder, name)
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+    if not files:
+        raise InputError(
+            f"{name} {str(folder)!r} holds no image; expected files ending in "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    return files
+
+
+def pair_files(images_dir: str | Path, masks_dir: str | Path) -> list[ImageMaskPair]:
+    """Pair each image with the mask of the same name (the suffix may differ), sorted by name.
+
+    Raises :class:`InputError` that lists every image without a mask, every mask without an image,
+    and every name that stands twice. Pairing by position in a sorted list, as in 2020, goes wrong
+    without a word as soon as one file is missing. Taught in lesson 01.
+    """
+    images = _by_stem(list_images(images_dir, "images folder"))
+    masks = _by_stem(list_images(masks_dir, "masks folder"))
+    lonely_images = sorted(images.keys() - masks.keys())
+    lonely_masks = sorted(masks.keys() - images.keys())
+    if lonely_images or lonely_masks:
+        raise InputError(
+            f"{len(lonely_images)} images have no mask ({_listed(lonely_images)}) and "
+            f"{len(lonely_masks)} masks have no image ({_listed(lonely_masks)}); expected the same "
+            "names in both folders. Add what is missing, rename it, or move the orphans away."
+        )
+    return [ImageMaskPair(images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def _by_stem(files: list[Path]) -> dict[str, Path]:
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        groups[file.stem].append(file)
+    twice = [" and ".join(f.name for f in group) for group in groups.values() if len(group) > 1]
+    if twice:
+        raise InputError(
+            f"{str(files[0].parent)!r} holds the same name twice ({_listed(twice)}); "
+            "expected one file for each name. Rename or remove one."
+        )
+    return {stem: group[0] for stem, group in groups.items()}
+
+
+def _listed(names: list[str], most: int = 20) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

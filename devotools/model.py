@@ -1,0 +1,271 @@
+"""ResNet18FPN: a ResNet18 encoder, a feature pyramid, and one logit for each pixel.
+
+Read it from the top: :meth:`ResNet18FPN.forward` is the whole network, with the shape of every
+tensor beside it. Then come saving and loading, which never run code from a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.ops import FeaturePyramidNetwork
+
+from devotools._validate import InputError, check_count
+from devotools.images import replace_file
+from devotools.runtime import choose_device
+
+SHIPPED = ("nuclei",)  # names that load_model knows, files in devotools/weights/
+STRIDE = 32  # the deepest features are 32 times coarser than the picture
+PYRAMID_CHANNELS = 64
+FORMAT = "devotools-1"
+
+
+class ResNet18FPN(nn.Module):
+    """A segmentation network: pictures (N, in_channels, H, W) to logits (N, classes, H, W).
+
+    The encoder is torchvision's ``resnet18``, whose first layer takes ``in_channels``; its four
+    stages feed torchvision's feature pyramid. Any height and width will do: a size that 32 does
+    not divide is padded at the bottom and right with its own border, and the logits are cropped
+    back, so nothing is squashed.
+
+    ``weights=None`` starts from random numbers. ``weights="imagenet"`` starts the encoder from
+    torchvision's ImageNet weights (45 MB, downloaded once, hash checked); for one channel the
+    first layer's red, green and blue filters are added up. Raises
+    :class:`~devotools._validate.InputError` for other words or without a network.
+
+    ``working_side`` is the longest side, in pixels, at which the model was trained to see a
+    picture, and ``working_nucleus`` the usual diameter of a nucleus there; None when unknown.
+    ``metadata`` is what :func:`save_model` stored beside the weights.
+
+    Sources: He et al. 2016, "Deep residual learning"; Lin et al. 2017, "Feature pyramid networks".
+    Taught in lesson 03.
+
+    >>> ResNet18FPN()(torch.zeros(2, 1, 50, 70)).shape
+    torch.Size([2, 1, 50, 70])
+    """
+
+    def __init__(self, in_channels: int = 1, classes: int = 1, weights: str | None = None):
+        super().__init__()
+        self.in_channels = check_count(in_channels, "in_channels")
+        self.classes = check_count(classes, "classes")
+        self.working_side: int | None = None
+        self.working_nucleus: float | None = None
+        self.metadata: dict[str, Any] = {}
+        self.encoder = _encoder(in_channels, weights)
+        self.pyramid = FeaturePyramidNetwork([64, 128, 256, 512], PYRAMID_CHANNELS)
+        self.head = nn.Sequential(
+            nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, padding=1, bias=False),
+            nn.BatchNorm2d(PYRAMID_CHANNELS),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(PYRAMID_CHANNELS, classes, 1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of a batch of pictures, at the pictures' own size."""
+        height, width = image.shape[-2:]
+        right, bottom = -width % STRIDE, -height % STRIDE
+        x = functional.pad(image, (0, right, 0, bottom), mode="replicate")  # (N, C, H', W')
+        stages = self.encode(x)
+        levels = self.pyramid(stages)  # the same four sizes, each 64 channels
+        finest = levels["1"]  # (N, 64, H'/4, W'/4)
+        for coarse in (levels["2"], levels["3"], levels["4"]):
+            finest = finest + functional.interpolate(
+                coarse, size=finest.shape[-2:], mode="bilinear", align_corners=False
+            )
+        logits = self.head(finest)  # (N, classes, H'/4, W'/4)
+        logits = functional.interpolate(
+            logits, size=x.shape[-2:], mode="bilinear", align_corners=False
+        )  # (N, classes, H', W')
+        return logits[..., :height, :width]  # (N, classes, H, W)
+
+    def encode(self, x: Tensor) -> dict[str, Tensor]:
+        """The four stages of ResNet18, from fine and plain to coarse and rich."""
+        net = self.encoder
+        x = net.relu(net.bn1(net.conv1(x)))  # (N, 64, H/2, W/2)
+        stage1 = net.layer1(net.maxpool(x))  # (N, 64, H/4, W/4)
+        stage2 = net.layer2(stage1)  # (N, 128, H/8, W/8)
+        stage3 = net.layer3(stage2)  # (N, 256, H/16, W/16)
+        stage4 = net.layer4(stage3)  # (N, 512, H/32, W/32)
+        return {"1": stage1, "2": stage2, "3": stage3, "4": stage4}
+
+
+def _encoder(in_channels: int, weights: str | None) -> nn.Module:
+    if weights not in (None, "imagenet"):
+        raise InputError(f"weights is {weights!r}; expected None (random start) or 'imagenet'.")
+    encoder = resnet18(weights=None)
+    if weights == "imagenet":
+        encoder.load_state_dict(_imagenet_weights())
+    del encoder.avgpool, encoder.fc  # they classify a whole picture; here each pixel counts
+    if in_channels != 3:
+        rgb = encoder.conv1.weight  # (64, 3, 7, 7)
+        encoder.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        if weights == "imagenet":
+            grey = rgb.detach().sum(dim=1, keepdim=True) / in_channels  # (64, 1, 7, 7)
+            encoder.conv1.weight = nn.Parameter(grey.repeat(1, in_channels, 1, 1))
+    return encoder
+
+
+def _imagenet_weights() -> Mapping[str, Tensor]:
+    """Torchvision's download: the one file that torch unpickles, as plain tensors only."""
+    source = ResNet18_Weights.IMAGENET1K_V1
+    name = source.url.rpartition("/")[2]  # resnet18-<first digits of its SHA-256>.pth
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+    wanted = name.rpartition("-")[2].removesuffix(".pth")
+    if cached.exists() and not _sha256(cached).startswith(wanted):
+        raise InputError(
+            f"{str(cached)!r} does not have the SHA-256 that its name promises ({wanted}...); "
+            "it is damaged or was changed. Delete it, and it will be downloaded again."
+        )
+    try:
+        return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: torch's word for a bad hash
+        raise InputError(
+            f"the ImageNet weights ({name}) cannot be had ({error}). Connect to the internet once, "
+            f"or copy the file to {str(cached.parent)!r}; without it start from random weights "
+            "(weights=None) or from the shipped model (load_model('nuclei'))."
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- saving and loading ------------------------------------------------------------------------
+
+
+def save_model(
+    path: str | Path, model: ResNet18FPN, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Save weights and ``metadata`` (anything JSON can hold) as one safetensors file.
+
+    The architecture, the working resolution and the version of devotools are stored as well.
+    The file is whole or not there at all. Floating weights keep their dtype; pass
+    ``model.half()`` to halve the size. Raises :class:`~devotools._validate.InputError` when the
+    folder cannot be written. Taught in lesson 03.
+    """
+    card = {
+        "format": FORMAT,
+        "devotools": importlib.metadata.version("devotools"),
+        "architecture": "ResNet18FPN",
+        "in_channels": model.in_channels,
+        "classes": model.classes,
+        "working_side": model.working_side,
+        "working_nucleus": model.working_nucleus,
+        "metadata": dict(metadata or {}),
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
+    with replace_file(path) as temporary:
+        save_file(tensors, temporary, {"devotools": json.dumps(card)})
+
+
+def load_model(
+    name_or_path: str | Path = "nuclei", device: str | torch.device | None = None
+) -> ResNet18FPN:
+    """Load a shipped model by its name, or your own by its path: float32, in eval mode.
+
+    ``"nuclei"`` is the model that comes with the package and works offline. ``device`` is
+    ``"cpu"``, ``"cuda"`` or ``"mps"``; None keeps the CPU. Only safetensors files are read, so
+    loading never runs code. Raises :class:`~devotools._validate.InputError` for a missing or
+    truncated file, a pickle (.pt, .pth), or weights of another architecture.
+    Taught in lesson 05.
+    """
+    path = _find(name_or_path)
+    card, tensors = _read_checkpoint(path)
+    model = ResNet18FPN(card["in_channels"], card["classes"])
+    try:
+        model.load_state_dict(
+            {
+                name: value.float() if value.is_floating_point() else value
+                for name, value in tensors.items()
+            },
+            strict=False,
+        )
+    except RuntimeError as error:
+        raise _wrong_architecture(path, str(error).splitlines()[-1].strip()) from error
+    _check_names(path, model, tensors)
+    model.working_side, model.working_nucleus = card["working_side"], card["working_nucleus"]
+    model.metadata = card["metadata"]
+    return model.eval().to(choose_device(str(device)) if device is not None else "cpu")
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """Weights without the batch counters, which only training from scratch would use."""
+    return {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+
+
+def _find(name_or_path: str | Path) -> Path:
+    if str(name_or_path) in SHIPPED:
+        return Path(str(files("devotools") / "weights" / f"{name_or_path}.safetensors"))
+    path = Path(name_or_path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(
+            f"model {str(name_or_path)!r} {what}; expected a .safetensors file written by "
+            f"devotools, or the name of a shipped model: {', '.join(SHIPPED)}."
+        )
+    return path
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise InputError(
+                f"model {str(path)!r} is a pickle (a .pt or .pth file); expected safetensors. "
+                "A pickle can run any code when it is opened, so it is not. Load it where you "
+                "trust it, and save its weights with devotools.save_model."
+            )
+        with safe_open(path, framework="pt") as checkpoint:
+            card = _read_card(path, checkpoint.metadata())
+            return card, {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        size = os.path.getsize(path)
+        raise InputError(
+            f"model {str(path)!r} cannot be read ({error}; {size} bytes); expected a whole "
+            "safetensors file. It is truncated or not a model: copy or train it again."
+        ) from error
+
+
+def _read_card(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    try:
+        card = json.loads((metadata or {})["devotools"])
+        known = card["format"] == FORMAT and card["architecture"] == "ResNet18FPN"
+        counts = [card["in_channels"], card["classes"]]
+        sizes = [card["working_side"], card["working_nucleus"]]
+        known &= all(isinstance(n, int) and 1 <= n <= 1024 for n in counts)
+        known &= all(n is None or (isinstance(n, (int, float)) and n > 0) for n in sizes)
+        known &= isinstance(card["metadata"], dict)
+    except (KeyError, TypeError, json.JSONDecodeError):
+        known = False
+    if not known:
+        raise _wrong_architecture(path, "it carries no description that devotools wrote")
+    return card
+
+
+def _check_names(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    different = sorted(_state(model).keys() ^ tensors.keys())
+    if different:
+        raise _wrong_architecture(path, f"{len(different)} layers differ, first {different[0]!r}")
+
+
+def _wrong_architecture(path: Path, why: str) -> InputError:
+    return InputError(
+        f"model {str(path)!r} is not a ResNet18FPN of devotools: {why}. Expected a file written "
+        "by devotools train or devotools.save_model."
+    )

@@ -1,0 +1,169 @@
+"""From a picture to the probability of nucleus, and from there to numbered nuclei."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy import ndimage
+from skimage.measure import label
+from skimage.morphology import reconstruction
+from skimage.segmentation import relabel_sequential, watershed
+from torch import Tensor, nn
+from torch.nn import functional
+
+from devotools._validate import (
+    InputError,
+    check_count,
+    check_fraction,
+    check_image,
+    check_positive,
+)
+from devotools.images import stretch_contrast, to_grey
+from devotools.metrics import THRESHOLD
+from devotools.model import ResNet18FPN
+
+NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
+
+
+def predict_probability(
+    model: ResNet18FPN, image: np.ndarray, *, scale: float | str = "auto"
+) -> np.ndarray:
+    """Probability of nucleus for each pixel of an (H, W) image: (H, W) float32 in [0, 1].
+
+    The picture is stretched to its percentiles, brought to the model's working resolution, and
+    the answer brought back to the picture's own grid. ``scale="auto"`` makes the longest side
+    what the model was trained on (``model.working_side``); a number is a plain factor, and 1
+    leaves the pixels as they are. The model's mode (train or eval) is what it was before.
+
+    Raises :class:`~devotools._validate.InputError` for an image that is not (H, W), has NaN, or
+    a ``scale`` that is neither "auto" nor a number above 0. Taught in lesson 05.
+    """
+    return next(predict_probabilities(model, [image], scale=scale, batch_size=1))
+
+
+def predict_probabilities(
+    model: ResNet18FPN,
+    images: Iterable[np.ndarray],
+    *,
+    scale: float | str = "auto",
+    batch_size: int = 8,
+) -> Iterator[np.ndarray]:
+    """:func:`predict_probability` for many pictures, one answer each, in the same order.
+
+    Neighbours that reach the network at one size are sent through it together, ``batch_size`` at
+    most. Pictures are taken as they are needed, so ``images`` may be a generator over any number.
+    """
+    batch_size = check_count(batch_size, "batch_size")
+    check_scale(scale)
+    waiting: list[tuple[Tensor, tuple[int, int]]] = []
+    for image in images:
+        item = _prepare(model, image, scale)
+        if waiting and (len(waiting) == batch_size or item[0].shape != waiting[0][0].shape):
+            yield from _run(model, waiting)
+            waiting = []
+        waiting.append(item)
+    if waiting:
+        yield from _run(model, waiting)
+
+
+def check_scale(scale: float | str) -> None:
+    """Refuse a ``scale`` that is neither "auto" nor a number above 0."""
+    if isinstance(scale, str) and scale != "auto":
+        raise InputError(f"scale is {scale!r}; expected 'auto' or a number above 0.")
+    if scale != "auto":
+        check_positive(scale, "scale")
+
+
+def scale_factor(model: ResNet18FPN, shape: tuple[int, int], scale: float | str) -> float:
+    """The factor by which a picture of ``shape`` (H, W) is enlarged before the network sees it."""
+    if scale != "auto":
+        return float(scale)
+    return model.working_side / max(shape) if model.working_side else 1.0
+
+
+def _prepare(
+    model: ResNet18FPN, image: np.ndarray, scale: float | str
+) -> tuple[Tensor, tuple[int, int]]:
+    """The picture at working resolution, (1, h, w), and the size to come back to."""
+    image = stretch_contrast(to_grey(check_image(image)))
+    factor = scale_factor(model, image.shape, scale)
+    size = tuple(max(1, round(side * factor)) for side in image.shape)
+    return _resize(torch.from_numpy(image)[None, None], size)[0], image.shape
+
+
+def _run(model: ResNet18FPN, waiting: list[tuple[Tensor, tuple[int, int]]]) -> Iterator[np.ndarray]:
+    device = next(model.parameters()).device
+    batch = torch.stack([picture for picture, _ in waiting])  # (N, 1, h, w)
+    with evaluating(model), torch.inference_mode():
+        batch = batch.to(device, memory_format=torch.channels_last)
+        probability = torch.sigmoid(model(batch).float()).cpu()  # (N, 1, h, w)
+    for one, (_, shape) in zip(probability, waiting, strict=True):
+        yield _resize(one[None], shape)[0, 0].clamp(0, 1).numpy()  # (H, W)
+
+
+def _resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, 1, H, W) to (N, 1, *size); made smaller, each pixel averages all that it covers."""
+    if pictures.shape[-2:] == tuple(size):
+        return pictures
+    return functional.interpolate(
+        pictures, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put ``model`` into eval mode, and back into the mode it had."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def label_nuclei(
+    probability: np.ndarray, *, threshold: float = THRESHOLD, min_area: int = 20
+) -> np.ndarray:
+    """Number the nuclei of an (H, W) probability map: (H, W) int32, 0 for background, ids from 1.
+
+    Pixels of at least ``threshold`` are nucleus. Nuclei that touch are parted by a watershed from
+    the middle of each, where the outline between them has a waist; then those smaller than
+    ``min_area`` pixels are dropped. Touching means by a side, not by a corner.
+
+    Raises :class:`~devotools._validate.InputError` for values outside [0, 1]: they may be logits,
+    which ``torch.sigmoid`` turns into probabilities. Source: ``skimage.segmentation.watershed``.
+    Taught in lesson 04.
+
+    >>> label_nuclei(np.array([[0.9, 0.8, 0.1, 0.7]]), min_area=1)
+    array([[1, 1, 0, 2]], dtype=int32)
+    """
+    probability = check_image(probability, "probability")
+    check_fraction(threshold, "threshold")
+    min_area = check_count(min_area, "min_area", least=0)
+    low, high = float(probability.min()), float(probability.max())
+    if low < 0 or high > 1:
+        raise InputError(
+            f"probability runs from {low:.3g} to {high:.3g}; expected values from 0 to 1. "
+            "If these are logits, apply torch.sigmoid first."
+        )
+    mask = (probability >= threshold) & (probability > 0)
+    parted = _part_touching(mask)
+    areas = np.bincount(parted.ravel())
+    parted[(areas < min_area)[parted]] = 0
+    return relabel_sequential(parted)[0].astype(np.int32)
+
+
+def _part_touching(mask: np.ndarray) -> np.ndarray:
+    """Number the nuclei of a mask, those that touch apart. Each middle is a hill of distance."""
+    pieces = label(mask, connectivity=1)
+    if not pieces.any():
+        return pieces
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    widest = ndimage.maximum(depth, pieces, np.arange(pieces.max() + 1))
+    height = np.where(mask, depth / np.maximum(widest[pieces], 1), 0)  # 0 to 1 in each piece
+    filled = reconstruction(height - NECK, height, method="dilation")
+    peaks = label((height - filled >= NECK - 1e-9) & mask, connectivity=2)
+    return watershed(-height, peaks, mask=mask, connectivity=1)

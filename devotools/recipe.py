@@ -1,0 +1,138 @@
+"""The whole recipe on one page: from a folder of labelled sections to a model on disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.measure import label, regionprops
+
+from devotools._validate import InputError, check_count
+from devotools.augment import eval_transform, train_transform
+from devotools.datasets import (
+    NucleusDataset,
+    Split,
+    make_loader,
+    read_dataset,
+    split_by_embryo,
+)
+from devotools.images import ImageMaskPair, read_labels, read_mask
+from devotools.model import ResNet18FPN, load_model, save_model
+from devotools.runtime import seed_everything
+from devotools.train import History, TrainConfig, fit
+
+ZOOM = 1.5  # a picture's longest side at work, over the side of a training crop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What :func:`train_on_folder` needs to know; the command's options of ``devotools train``.
+
+    ``init`` is "random", "imagenet", "nuclei", or a .safetensors file. ``learning_rate`` None is
+    2e-3 from random and ImageNet weights, 5e-4 for a model that has learned nuclei already.
+    """
+
+    init: str = "random"
+    epochs: int = 20
+    size: int = 256
+    batch_size: int = 8
+    learning_rate: float | None = None
+    val: float = 0.2
+    test: float = 0.0
+    workers: int = 0
+    seed: int = 0
+    device: str | None = None
+
+
+def train_on_folder(
+    data: str | Path, out: str | Path, recipe: Recipe | None = None
+) -> tuple[History, Split]:
+    """Train on ``data`` (``images/``, ``masks/``, perhaps ``manifest.csv``); save to ``out``.
+
+    Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
+    the best weights so far; nothing is saved when no epoch was finished. Raises
+    :class:`~devotools._validate.InputError` before any work where it can. Taught in lesson 06.
+    """
+    recipe, out = recipe or Recipe(), Path(out)
+    _check_target(out)
+    split = split_by_embryo(read_dataset(data), val=recipe.val, test=recipe.test, seed=recipe.seed)
+    if not split.val:
+        raise InputError(
+            f"val is {recipe.val}; expected more than 0: the best weights are chosen by it."
+        )
+    seed_everything(recipe.seed)
+    model = start_model(recipe.init)
+    model.working_side = model.working_side or round(ZOOM * recipe.size)
+    model.working_nucleus = model.working_nucleus or _usual_nucleus(split.train, model.working_side)
+    train_loader, val_loader = make_loaders(split, model.working_side, recipe)
+    learned = recipe.init not in ("random", "imagenet")
+    config = TrainConfig(
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate or (5e-4 if learned else 2e-3),
+        device=recipe.device,
+    )
+    history = fit(model, train_loader, val_loader, config)
+    if history.best_epoch:
+        save_model(out, model, _card(recipe, split, history))
+    return history, split
+
+
+def start_model(init: str) -> ResNet18FPN:
+    """The network to begin with: random, ImageNet's encoder, or one that has learned nuclei."""
+    if init == "random":
+        return ResNet18FPN()
+    if init == "imagenet":
+        return ResNet18FPN(weights="imagenet")
+    return load_model(init)
+
+
+def make_loaders(split: Split, working_side: int, recipe: Recipe) -> tuple[Any, Any]:
+    """Random crops to learn from; whole pictures at working resolution to choose by."""
+    check_count(recipe.size, "size", least=32)
+    learn = NucleusDataset(split.train, train_transform(recipe.size, recipe.seed))
+    choose = NucleusDataset(split.val, eval_transform(working_side))
+    options = {"seed": recipe.seed, "workers": recipe.workers}
+    return (
+        make_loader(learn, recipe.batch_size, shuffle=True, **options),
+        make_loader(choose, recipe.batch_size, shuffle=False, **options),
+    )
+
+
+def _check_target(out: Path) -> None:
+    """Know before an hour of training, not after, that the file can be written."""
+    if out.is_dir():
+        raise InputError(f"--out {str(out)!r} is a folder; expected a file, e.g. mine.safetensors.")
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {str(out)!r} ends in {out.suffix!r}; expected .safetensors.")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{str(parent)!r} cannot be written; choose another folder.")
+
+
+def _usual_nucleus(pairs: Sequence[ImageMaskPair], working_side: int) -> float | None:
+    """Median diameter of the nuclei to learn, in pixels at working resolution."""
+    diameters = []
+    for pair in pairs:
+        mask = read_mask(pair.mask)
+        regions = read_labels(pair.labels) if pair.labels else label(mask, connectivity=1)
+        factor = working_side / max(mask.shape)
+        diameters += [factor * region.equivalent_diameter_area for region in regionprops(regions)]
+    return round(float(np.median(diameters)), 1) if diameters else None
+
+
+def _card(recipe: Recipe, split: Split, history: History) -> dict[str, Any]:
+    return {
+        "command": " ".join(["devotools", *sys.argv[1:]]),
+        "recipe": asdict(recipe),
+        "train_sections": len(split.train),
+        "val_sections": len(split.val),
+        "best_epoch": history.best_epoch,
+        "validation_iou": round(history.best_iou, 4),
+        "torch": torch.__version__,
+    }

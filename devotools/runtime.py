@@ -1,0 +1,105 @@
+"""The machine that the lessons run on: seeds, devices, threads, and a report for bug reports."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import random
+import sys
+
+import numpy as np
+import torch
+
+from devotools._validate import InputError
+
+PACKAGES = (
+    "devotools torch torchvision albumentations numpy scipy pandas scikit-image matplotlib "
+    "opencv-python-headless tifffile imagecodecs pillow safetensors ipywidgets jupyterlab nbval "
+    "jupytext pydantic"
+).split()
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch, so that the same cell gives the same numbers again.
+
+    Two things this cannot reach: an albumentations pipeline, which takes its own seed
+    (:func:`devotools.train_transform`), and other machines, whose arithmetic rounds differently.
+    Taught in lesson 03.
+
+    >>> seed_everything(7)
+    >>> first = torch.rand(2)
+    >>> seed_everything(7)
+    >>> bool((torch.rand(2) == first).all())
+    True
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device that ``name`` asks for ("cpu", "cuda", "mps"), or the fastest there is.
+
+    Raises :class:`InputError` when the device asked for is not on this machine.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name is None:
+        return torch.device(next(kind for kind, there in present.items() if there))
+    kind = str(name).partition(":")[0]
+    if not present.get(kind, False):
+        there = ", ".join(kind for kind, ok in present.items() if ok)
+        raise InputError(f"device is {str(name)!r}; this machine has {there}. Choose one of these.")
+    return torch.device(name)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether 16-bit arithmetic (bfloat16) is faster than 32-bit on ``device``.
+
+    True on GPUs of the Ampere generation and later, and on CPUs with instructions for it
+    (AMX or AVX512-BF16). Elsewhere bfloat16 is emulated, and slower.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 and later
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def report() -> dict[str, str]:
+    """What to paste into a bug report: versions, system, processor and device.
+
+    Returns a dictionary of text, in the order in which it is to be shown. The command
+    ``devotools doctor`` prints it.
+
+    >>> "torch" in report()
+    True
+    """
+    facts = {
+        "python": sys.version.split()[0],
+        "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "device": _device_name(choose_device()),
+        "fast bfloat16": "yes" if has_fast_bfloat16(choose_device()) else "no",
+    }
+    return facts | {name: _version(name) for name in PACKAGES}
+
+
+def _device_name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,235 @@
+"""The training loop: learn from one set of embryos, keep what does best on another."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm.auto import tqdm
+
+from devotools._validate import InputError, check_count, check_fraction, check_positive
+from devotools.losses import segmentation_loss
+from devotools.metrics import THRESHOLD
+from devotools.predict import evaluating
+from devotools.runtime import choose_device, has_fast_bfloat16
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of :func:`fit`, each with its reason.
+
+    ``epochs``: passes over the training loader. ``learning_rate``: the highest of a one-cycle
+    schedule, which warms up, then falls to almost nothing (Smith and Topin 2018).
+    ``weight_decay``: AdamW's pull towards small weights. ``averaging``: share of the running
+    average of the weights that each step keeps, for example 0.998; the average is what is
+    validated and kept; 0 is off. ``device``: "cpu", "cuda", "mps", or None for the fastest.
+    ``bfloat16``: 16-bit arithmetic; None uses it where the machine is faster with it.
+    ``max_minutes``: stop early at a clock time, whatever the epochs say. ``progress``: a bar.
+    """
+
+    epochs: int = 10
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    averaging: float = 0.0
+    device: str | None = None
+    bfloat16: bool | None = None
+    max_minutes: float | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_count(self.epochs, "epochs")
+        check_positive(self.learning_rate, "learning_rate")
+        check_fraction(self.weight_decay, "weight_decay")
+        check_fraction(self.averaging, "averaging")
+        if self.max_minutes is not None:
+            check_positive(self.max_minutes, "max_minutes", "minutes")
+
+
+@dataclass
+class History:
+    """What happened in each epoch; ``best_epoch`` counts from 1 and is 0 if none was finished."""
+
+    train_loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_iou: list[float] = field(default_factory=list)
+    val_dice: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    interrupted: bool = False
+
+    @property
+    def best_iou(self) -> float:
+        """Validation IoU of the weights that were kept; NaN if no epoch was finished."""
+        return self.val_iou[self.best_epoch - 1] if self.best_epoch else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return asdict(self)
+
+
+def fit(
+    model: nn.Module,
+    train_loader: Iterable[tuple[Tensor, Tensor]],
+    val_loader: Iterable[tuple[Tensor, Tensor]],
+    config: TrainConfig | None = None,
+) -> History:
+    """Train ``model`` and leave in it the weights with the best validation IoU.
+
+    Both loaders give batches of images and masks, (N, 1, H, W) float32 each. A validation loader
+    is required, and must hold other embryos: the training score of a network that learned its
+    pictures by heart is perfect. After an interruption (the stop button, Ctrl-C) the best weights
+    so far are in the model and the history says so. The model's mode is what it was before; the
+    model stays on the device it was trained on.
+
+    Raises :class:`~devotools._validate.InputError` for a missing or empty loader, or when the loss
+    stops being a number. Taught in lesson 03.
+    """
+    config = config or TrainConfig()
+    _check_loaders(train_loader, val_loader)
+    device = choose_device(config.device)
+    model.to(device, memory_format=torch.channels_last)
+    averaged = _average_of(model, config.averaging)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.epochs * len(train_loader)
+    )
+    history, best = History(), copy.deepcopy(model.state_dict())
+    was_training, started = model.training, time.perf_counter()
+    bar = tqdm(total=config.epochs * len(train_loader), disable=not config.progress, unit="step")
+
+    def step(images: Tensor, masks: Tensor) -> float:
+        with autocast(device, config.bfloat16):
+            logits = model(images)
+        loss = segmentation_loss(logits.float(), masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if averaged is not None:
+            averaged.update_parameters(model)
+        bar.update()
+        return loss.item()
+
+    try:
+        for epoch in range(1, config.epochs + 1):
+            epoch_start = time.perf_counter()
+            history.train_loss.append(_train(model, train_loader, device, step))
+            judged = averaged.module if averaged is not None else model
+            loss, iou, dice = validate(judged, val_loader, device, bfloat16=config.bfloat16)
+            history.val_loss.append(loss)
+            history.val_iou.append(iou)
+            history.val_dice.append(dice)
+            history.seconds.append(time.perf_counter() - epoch_start)
+            bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, validation IoU {iou:.3f}")
+            if history.best_epoch == 0 or iou > history.best_iou:
+                history.best_epoch, best = epoch, copy.deepcopy(judged.state_dict())
+            if _time_is_up(started, config.max_minutes):
+                break
+    except KeyboardInterrupt:
+        history.interrupted = True
+    finally:
+        bar.close()
+        model.load_state_dict(best)
+        model.train(was_training)
+    return _whole_epochs(history)
+
+
+@torch.inference_mode()
+def validate(
+    model: nn.Module,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    *,
+    bfloat16: bool | None = False,
+) -> tuple[float, float, float]:
+    """Mean loss, IoU and Dice of ``model`` over the pictures of ``loader``, at the threshold 0.5.
+
+    IoU and Dice are taken picture by picture, then averaged; empty against empty counts 1.
+    """
+    losses, ious, dices = [], [], []
+    with evaluating(model):
+        for images, masks in loader:
+            images, masks = _to(device, images), _to(device, masks)
+            with autocast(device, bfloat16):
+                logits = model(images)
+            logits = logits.float()
+            losses.append(segmentation_loss(logits, masks).item() * len(images))
+            predicted, true = torch.sigmoid(logits) >= THRESHOLD, masks > 0.5
+            both = (predicted & true).sum(dim=(1, 2, 3)).double()  # (N,)
+            total = (predicted.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3))).double()  # (N,)
+            empty = total == 0
+            ious += torch.where(empty, 1.0, both / (total - both).clamp(min=1)).tolist()
+            dices += torch.where(empty, 1.0, 2 * both / total.clamp(min=1)).tolist()
+    count = len(ious)
+    return sum(losses) / count, sum(ious) / count, sum(dices) / count
+
+
+def autocast(device: torch.device, bfloat16: bool | None) -> torch.autocast:
+    """16-bit arithmetic inside the ``with`` block; None uses it where it is faster."""
+    wanted = has_fast_bfloat16(device) if bfloat16 is None else bfloat16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def _train(
+    model: nn.Module,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    step: Callable[[Tensor, Tensor], float],
+) -> float:
+    """One pass over ``loader``; the mean loss."""
+    model.train()
+    losses = []
+    for images, masks in loader:
+        loss = step(_to(device, images), _to(device, masks))
+        if loss != loss:  # NaN is the one number that differs from itself
+            raise InputError(
+                f"the loss is not a number after {len(losses) + 1} steps of this epoch; expected "
+                "it to fall. Lower learning_rate, and check the images for NaN. The best weights "
+                "so far are kept."
+            )
+        losses.append(loss)
+    return sum(losses) / len(losses)
+
+
+def _to(device: torch.device, batch: Tensor) -> Tensor:
+    return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+
+
+def _average_of(model: nn.Module, averaging: float) -> AveragedModel | None:
+    if not averaging:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(averaging), use_buffers=True)
+
+
+def _check_loaders(train_loader: Any, val_loader: Any) -> None:
+    for loader, name in ((train_loader, "train_loader"), (val_loader, "val_loader")):
+        if loader is None:
+            raise InputError(
+                f"{name} is None; expected a DataLoader. Without pictures of other embryos nobody "
+                "knows whether the network learned or remembered: make one with split_by_embryo."
+            )
+        if len(loader) == 0:
+            raise InputError(
+                f"{name} has no batch; expected at least one. Give more pictures, a smaller "
+                "batch_size, or drop_last=False."
+            )
+
+
+def _time_is_up(started: float, max_minutes: float | None) -> bool:
+    return max_minutes is not None and time.perf_counter() - started > 60 * max_minutes
+
+
+def _whole_epochs(history: History) -> History:
+    """Cut the lists to the epochs that were finished, after an interruption in the midst of one."""
+    done = len(history.seconds)
+    for name in ("train_loss", "val_loss", "val_iou", "val_dice"):
+        del getattr(history, name)[done:]
+    return history

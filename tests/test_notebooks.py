@@ -1,0 +1,287 @@
+"""Text and notebooks are one lesson: identical by content, executed, described, and in order."""
+
+import re
+from itertools import pairwise
+
+import build_notebooks
+import lesson_notebooks
+import nbformat
+import pytest
+import run_course
+from lesson_notebooks import (
+    NOTEBOOKS,
+    SOLUTIONS,
+    LessonError,
+    alt_texts,
+    execute,
+    figures,
+    finish,
+    lesson_paths,
+    read_lesson,
+    without_solutions,
+)
+
+LONGEST_CELL = 30  # lines
+LESSONS = lesson_paths()
+BOTH = [folder / f"{path.stem}.ipynb" for path in LESSONS for folder in (NOTEBOOKS, SOLUTIONS)]
+
+# Folders of the machine that built it: Unix homes and scratch, Windows profiles.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|work|tmp|Users)/|[A-Z]:\\+Users")
+A_WARNING = re.compile(r"\b\w*Warning:")
+
+each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=[path.stem for path in LESSONS])
+each_notebook = pytest.mark.parametrize(
+    "path", BOTH, ids=[path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in BOTH]
+)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts_of(cell):
+    """The source of a cell and everything in its outputs that a reader can read."""
+    yield cell.source
+    for output in cell.get("outputs", []):
+        yield output.get("text", "")
+        for kind, data in output.get("data", {}).items():
+            if not kind.startswith("image/"):
+                yield str(data)
+
+
+def headings(notebook):
+    """Level and text of each Markdown heading, code blocks left aside."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        prose = re.sub(r"^(```|~~~).*?^\1", "", cell.source, flags=re.MULTILINE | re.DOTALL)
+        for marks, text in re.findall(r"^(#{1,6})\s+(.+)$", prose, flags=re.MULTILINE):
+            found.append((len(marks), text))
+    return found
+
+
+def test_there_are_lessons():
+    assert LESSONS, "lessons/ has no NN_name.py"
+
+
+def test_numbers_do_not_jump():
+    assert [int(path.stem[:2]) for path in LESSONS] == list(range(1, len(LESSONS) + 1))
+
+
+@each_lesson
+def test_notebooks_are_their_text(lesson):
+    found = build_notebooks.differences(lesson)
+    assert not found, "\n".join([*found, "`make notebooks` builds them again"])
+
+
+def test_no_notebook_without_text():
+    assert build_notebooks.orphans() == []
+
+
+@each_notebook
+def test_every_code_cell_was_executed_in_order(path):
+    counts = [cell.execution_count for cell in code_cells(nbformat.read(path, as_version=4))]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_outputs_hold_no_error_no_warning_no_machine_path(path):
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells, start=1):
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error", f"cell {number}: a stored error"
+            assert output.get("name") != "stderr", f"cell {number}: {output.text}"
+        for text in texts_of(cell):
+            assert not MACHINE_PATH.search(text), f"cell {number}: {MACHINE_PATH.search(text)}"
+            assert not A_WARNING.search(text), f"cell {number}: {A_WARNING.search(text)}"
+
+
+@each_notebook
+def test_every_picture_has_alt_text(path):
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells, start=1):
+        alts = [output.metadata.get("image/png", {}).get("alt", "") for output in figures(cell)]
+        assert all(len(alt) > 10 for alt in alts), f"cell {number}: {alts}"
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")", cell.source), (
+                f"cell {number}: a picture without alt text"
+            )
+
+
+@each_notebook
+def test_nothing_of_the_machine_is_stored(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata == lesson_notebooks.METADATA
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        for output in cell.get("outputs", []):
+            assert lesson_notebooks.WIDGET_VIEW not in output.get("data", {})
+
+
+@each_lesson
+def test_cells_are_short(lesson):
+    for number, cell in enumerate(read_lesson(lesson).cells, start=1):
+        lines = len(cell.source.splitlines())
+        assert cell.cell_type != "code" or lines <= LONGEST_CELL, f"cell {number}: {lines} lines"
+
+
+@each_lesson
+def test_opening_says_what_and_how_long(lesson):
+    notebook = read_lesson(lesson)
+    assert headings(notebook)[0][0] == 1
+    assert notebook.cells[0].cell_type == "markdown"
+    assert notebook.cells[0].source.startswith("# ")
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "What you will learn" in prose
+    assert re.search(r"\d+\s+minutes", prose)
+
+
+@each_lesson
+def test_heading_levels_do_not_jump(lesson):
+    found = headings(read_lesson(lesson))
+    assert [level for level, _ in found].count(1) == 1, "one level-1 heading, the title"
+    for (before, _), (level, text) in pairwise(found):
+        assert level <= before + 1, f"{text!r} is level {level} after level {before}"
+
+
+# The tools themselves, on a lesson of a few lines.
+
+TEXT = """\
+# %% [markdown]
+# # A title
+
+# %%
+# alt: A line that rises
+#   from left to right.
+import matplotlib.pyplot as plt
+
+_ = plt.plot([0, 1])
+
+# %%
+answer = None
+
+# %% tags=["solution"]
+answer = 42
+answer
+"""
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch):
+    """A course of one lesson in a folder of its own."""
+    monkeypatch.setattr(lesson_notebooks, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(lesson_notebooks, "SOLUTIONS", tmp_path / "notebooks" / "solutions")
+    monkeypatch.setattr(build_notebooks, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(build_notebooks, "ROOT", tmp_path)
+    lesson = tmp_path / "lessons" / "01_small.py"
+    lesson.parent.mkdir()
+    lesson.write_text(TEXT, encoding="utf-8")
+    return lesson
+
+
+def test_student_lacks_just_the_solutions(small_course):
+    solved = read_lesson(small_course)
+    student = without_solutions(solved)
+    assert [cell.source for cell in student.cells] == [cell.source for cell in solved.cells[:3]]
+    assert len(solved.cells) == 4
+
+
+def test_cell_ids_follow_the_content(small_course):
+    before = [cell.id for cell in read_lesson(small_course).cells]
+    small_course.write_text("# %%\nnew = 1\n\n" + TEXT, encoding="utf-8")
+    assert [cell.id for cell in read_lesson(small_course).cells][1:] == before
+    assert len(set(before)) == len(before)
+
+
+def test_same_cell_twice_has_two_ids(small_course):
+    small_course.write_text("# %%\nx\n\n# %%\nx\n", encoding="utf-8")
+    first, second = read_lesson(small_course).cells
+    assert first.id != second.id
+
+
+def test_alt_texts_carry_on_and_come_in_order():
+    assert alt_texts(
+        "# alt: One\n#   and more.\n# a remark\n#   of two lines\n# alt: Two.\nx = 1"
+    ) == [
+        "One and more.",
+        "Two.",
+    ]
+
+
+def test_build_then_change_then_check(small_course, capsys):
+    build_notebooks.build(small_course, reuse=False, timeout=60)
+    assert build_notebooks.differences(small_course) == []
+
+    solved = nbformat.read(lesson_notebooks.SOLUTIONS / "01_small.ipynb", as_version=4)
+    assert figures(solved.cells[1])[0].metadata["image/png"]["alt"] == (
+        "A line that rises from left to right."
+    )
+    assert [cell.get("execution_count") for cell in solved.cells] == [None, 1, 2, 3]
+    assert solved.cells[3].outputs[0].data["text/plain"] == "42"
+
+    # New prose keeps the outputs and needs no kernel; new code does not.
+    retitled = TEXT.replace("A title", "Another title")
+    small_course.write_text(retitled, encoding="utf-8")
+    assert len(build_notebooks.differences(small_course)) == 2
+    capsys.readouterr()
+    build_notebooks.build(small_course, reuse=True, timeout=60)
+    assert capsys.readouterr().out.count("outputs kept") == 2
+    assert build_notebooks.differences(small_course) == []
+    small_course.write_text(retitled.replace("rises", "falls"), encoding="utf-8")
+    difference, _ = build_notebooks.differences(small_course)
+    assert difference.endswith("cell 2: source and alt differ from the text")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", r"small, cell 1 of 1 \('1 / 0'\): ZeroDivisionError"),
+        ("import time\ntime.sleep(60)", r"cell 1 of 1 \('import time'\): not finished after 2 s"),
+    ],
+)
+def test_failing_cell_is_named(tmp_path, code, message):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    with pytest.raises(LessonError, match=message):
+        execute(notebook, "small", tmp_path, timeout=2)
+
+
+def test_stderr_is_refused():
+    output = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: careful")
+    cell = nbformat.v4.new_code_cell("f()", outputs=[output], execution_count=1)
+    with pytest.raises(LessonError, match=r"small, cell 1 .* stderr.*UserWarning: careful"):
+        finish(nbformat.v4.new_notebook(cells=[cell]), "small")
+
+
+def test_figure_without_alt_text_is_refused():
+    output = nbformat.v4.new_output("display_data", data={"image/png": "aGk="})
+    cell = nbformat.v4.new_code_cell("draw()", outputs=[output], execution_count=1)
+    with pytest.raises(LessonError, match=r"1 figures but 0 `# alt:` comments"):
+        finish(nbformat.v4.new_notebook(cells=[cell]), "small")
+
+
+def test_run_course_writes_pages_and_names_what_failed(small_course, monkeypatch, capsys):
+    notebooks = lesson_notebooks.NOTEBOOKS
+    notebooks.mkdir()
+    nbformat.write(without_solutions(read_lesson(small_course)), notebooks / "01_small.ipynb")
+    bad = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("oops")])
+    nbformat.write(bad, notebooks / "02_bad.ipynb")
+    before = {path.name: path.read_bytes() for path in notebooks.iterdir()}
+    monkeypatch.setattr(run_course, "NOTEBOOKS", notebooks)
+    monkeypatch.setattr(run_course, "ROOT", notebooks.parent)
+    monkeypatch.setattr(run_course, "OUT", notebooks.parent / "build" / "course")
+
+    assert run_course.main() == 1
+    printed = capsys.readouterr()
+    assert re.search(r"^01_small: 2 cells, 1 figures, \d+ s$", printed.out, flags=re.MULTILINE)
+    assert "error: 02_bad, cell 1 of 1 ('oops'): NameError" in printed.err
+    last = printed.out.splitlines()[-1]
+    assert re.fullmatch(
+        r"Ran 1 of 2 lessons \(2 cells\) in \d+ s\. Look at build/course/index\.html", last
+    )
+    page = (run_course.OUT / "01_small.html").read_text(encoding="utf-8")
+    assert 'alt="A line that rises from left to right."' in page
+    assert "data:image/png;base64," in page
+    index = (run_course.OUT / "index.html").read_text(encoding="utf-8")
+    assert '<a href="01_small.html">A title</a>' in index
+    assert "NameError" in index
+    assert {path.name: path.read_bytes() for path in notebooks.iterdir()} == before

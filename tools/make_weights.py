@@ -1,0 +1,306 @@
+"""Train the shipped model ``nuclei`` from drawn embryos only: ``make weights``.
+
+Nothing here has seen a real micrograph. Sections numbered from 0 teach; sections of other embryos,
+numbered from a billion, choose the best weights and the working resolution. What is done is kept in
+the user's cache folder every five minutes, and a second call goes on from there. The result is
+``devotools/weights/nuclei.safetensors`` in half precision, with its figures in the metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pooch
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from skimage.measure import regionprops
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from devotools import ResNet18FPN, save_model, seed_everything, segmentation_loss, train_transform
+from devotools.augment import eval_transform
+from devotools.datasets import to_tensors
+from devotools.images import replace_file, stretch_contrast
+from devotools.metrics import Matches, iou_score, match_instances
+from devotools.predict import label_nuclei, predict_probabilities
+from devotools.runtime import choose_device
+from devotools.synthetic import draw_section
+from devotools.train import autocast, validate
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = 256  # side of a drawing, and of a training crop
+BATCH = 8
+VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
+SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
+CHECKPOINT_SECONDS = 300
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=9000, help="training steps of 8 crops")
+    parser.add_argument("--pool", type=int, default=12000, help="drawn sections to learn from")
+    parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--averaging", type=float, default=0.998)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
+    out = ROOT / "devotools" / "weights" / "nuclei.safetensors"
+    parser.add_argument("--out", type=Path, default=out)
+    return parser.parse_args()
+
+
+# --- drawings ----------------------------------------------------------------------------------
+
+
+def draw_one(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn section ``number``: image (H, W) uint8, as a PNG would hold it, and labels uint8."""
+    image, labels = draw_section(number, SIZE)
+    return np.round(image * 255).astype(np.uint8), labels.astype(np.uint8)
+
+
+def draw_many(first: int, count: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sections ``first`` to ``first + count - 1``: images and labels, (count, H, W) uint8."""
+    images = np.empty((count, SIZE, SIZE), np.uint8)
+    labels = np.empty_like(images)
+    with ProcessPoolExecutor(workers) as pool:
+        drawn = pool.map(draw_one, range(first, first + count), chunksize=32)
+        for i, both in enumerate(tqdm(drawn, total=count, desc="drawing", unit="section")):
+            images[i], labels[i] = both
+    return images, labels
+
+
+class Drawings:
+    """A pool of drawn sections from which any batch can be made again from its number alone."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
+        self.images, self.labels, self.seed = images, labels, seed
+        self.transform = train_transform(SIZE, seed)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Training batch ``step``: images and masks, (BATCH, 1, SIZE, SIZE) float32."""
+        rng = np.random.default_rng([self.seed, step])
+        self.transform.set_random_seed(int(rng.integers(2**31)))
+        items = [self._item(i, self.transform) for i in rng.integers(len(self.images), size=BATCH)]
+        return torch.stack([image for image, _ in items]), torch.stack([mask for _, mask in items])
+
+    def _item(self, index: int, transform) -> tuple[Tensor, Tensor]:
+        image = stretch_contrast(self.images[index] / np.float32(255))
+        return to_tensors(image, self.labels[index] > 0, transform)
+
+    def whole(self, side: int) -> list[tuple[Tensor, Tensor]]:
+        """Every section whole, its longest side ``side``, in batches: for validation."""
+        transform = eval_transform(side)
+        items = [self._item(i, transform) for i in range(len(self.images))]
+        groups = [items[i : i + BATCH] for i in range(0, len(items), BATCH)]
+        return [tuple(torch.stack(part) for part in zip(*group, strict=True)) for group in groups]
+
+
+# --- training, in pieces that survive an interruption --------------------------------------------
+
+
+class Training:
+    """Model, running average, optimiser and step count; saved as tensors and JSON, no pickle."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        seed_everything(arguments.seed)
+        self.steps, self.step, self.minutes = arguments.steps, 0, 0.0
+        self.best_iou, self.history = -1.0, []
+        self.device = choose_device(arguments.device)
+        self.model = ResNet18FPN().to(self.device, memory_format=torch.channels_last).train()
+        self.averaged = AveragedModel(
+            self.model, multi_avg_fn=get_ema_multi_avg_fn(arguments.averaging), use_buffers=True
+        )
+        self.best = clone(self.averaged.module)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=arguments.learning_rate, weight_decay=1e-2
+        )
+        self.peak = arguments.learning_rate
+        keys = ("steps", "pool", "learning_rate", "averaging", "seed")
+        self.settings = {key: getattr(arguments, key) for key in keys}
+
+    def learn(self, images: Tensor, masks: Tensor) -> float:
+        """One step of the optimiser; returns the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = one_cycle(self.step / self.steps, self.peak)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        with autocast(self.device, None):
+            logits = self.model(images)
+        loss = segmentation_loss(logits.float(), masks.to(self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.averaged.update_parameters(self.model)
+        self.step += 1
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write everything that is needed to go on."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+        keys = ("step", "minutes", "best_iou", "history", "settings")
+        card = {key: getattr(self, key) for key in keys}
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        with replace_file(path) as temporary:
+            save_file(tensors, temporary, {"training": json.dumps(card)})
+
+    def resume(self, path: Path) -> bool:
+        """Go on from ``path`` if it belongs to the same settings."""
+        if not path.exists():
+            return False
+        with safe_open(path, framework="pt") as file:
+            card = json.loads(file.metadata()["training"])
+            if card["settings"] != self.settings:
+                return False
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts = {name: {} for name in ("model", "averaged", "best", "optimizer")}
+        for name, value in tensors.items():
+            part, _, key = name.partition(".")
+            parts[part][key] = value
+        self.model.load_state_dict(parts["model"])
+        self.averaged.load_state_dict(parts["averaged"])
+        self.best = parts["best"]
+        self._resume_optimizer(parts["optimizer"])
+        for key in ("step", "minutes", "best_iou", "history"):
+            setattr(self, key, card[key])
+        return True
+
+    def _resume_optimizer(self, flat: dict[str, Tensor]) -> None:
+        state = self.optimizer.state_dict()
+        for name, value in flat.items():
+            number, _, key = name.partition(".")
+            state["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(state)
+
+
+def one_cycle(done: float, peak: float) -> float:
+    """Learning rate when the share ``done`` of all steps is behind: up for 10 %, then a cosine."""
+    if done < 0.1:
+        return peak * (0.04 + 0.96 * done / 0.1)
+    return peak * max(1e-3, 0.5 + 0.5 * np.cos(np.pi * (done - 0.1) / 0.9))
+
+
+def clone(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of the weights."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def train(training: Training, drawings: Drawings, validation: Drawings, checkpoint: Path) -> None:
+    """Train to the end, validating twenty times, saving every five minutes."""
+    every = max(1, training.steps // 20)
+    batches = validation.whole(384)
+    saved = started = time.monotonic()
+    before, losses = training.minutes, []
+    with tqdm(total=training.steps, initial=training.step, desc="training", unit="step") as bar:
+        while training.step < training.steps:
+            losses.append(training.learn(*drawings.batch(training.step)))
+            bar.update()
+            training.minutes = before + (time.monotonic() - started) / 60
+            if training.step % every == 0 or training.step == training.steps:
+                judged = training.averaged.module
+                _, iou, _ = validate(judged, batches, training.device, bfloat16=None)
+                training.history.append([training.step, float(np.mean(losses)), iou])
+                bar.set_postfix_str(f"loss {np.mean(losses):.3f}, validation IoU {iou:.4f}")
+                bar.write(f"step {training.step}: loss {np.mean(losses):.4f}, IoU {iou:.4f}")
+                losses = []
+                if iou > training.best_iou:
+                    training.best_iou, training.best = iou, clone(judged)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                training.save(checkpoint)
+                saved = time.monotonic()
+    training.save(checkpoint)
+
+
+# --- the figures that go with the weights --------------------------------------------------------
+
+
+def score(model: ResNet18FPN, drawings: Drawings) -> tuple[float, float]:
+    """Mean IoU and pooled object F1 through predict_probability, at the model's working side."""
+    images = (image / np.float32(255) for image in drawings.images)
+    total, ious = Matches(0, 0, 0), []
+    for probability, labels in zip(
+        predict_probabilities(model, images), drawings.labels, strict=True
+    ):
+        predicted = label_nuclei(probability)
+        ious.append(iou_score(labels > 0, predicted > 0))
+        total += match_instances(labels, predicted)
+    return float(np.mean(ious)), total.f1
+
+
+def choose_side(model: ResNet18FPN, validation: Drawings) -> dict[int, tuple[float, float]]:
+    """Set the working resolution that does best on drawn validation sections."""
+    scores = {}
+    for side in SIDES:
+        model.working_side = side
+        scores[side] = score(model, validation)
+    model.working_side = max(scores, key=lambda side: sum(scores[side]))
+    return scores
+
+
+def usual_nucleus(labels: np.ndarray, working_side: int) -> float:
+    """Median diameter of a nucleus at working resolution, in pixels."""
+    diameters = [r.equivalent_diameter_area for one in labels for r in regionprops(one)]
+    return round(float(np.median(diameters)) * working_side / SIZE, 1)
+
+
+def commit() -> str:
+    """Return the commit that the drawings and the training come from."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main() -> None:
+    """Draw, train, choose, save."""
+    arguments = parse_arguments()
+    cache = Path(pooch.os_cache("devotools")) / "weights"
+    checkpoint = cache / "training.safetensors"
+    if arguments.fresh:
+        checkpoint.unlink(missing_ok=True)
+    training = Training(arguments)
+    if training.resume(checkpoint):
+        print(f"going on from step {training.step} of {training.steps}")
+    workers = os.cpu_count() or 1
+    drawings = Drawings(*draw_many(0, arguments.pool, workers), arguments.seed)
+    validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
+    train(training, drawings, validation, checkpoint)
+    model = ResNet18FPN().to(memory_format=torch.channels_last)
+    model.load_state_dict(training.best)
+    model.half().float()  # what is chosen and scored below is what is shipped
+    sides = choose_side(model, validation)
+    model.working_nucleus = usual_nucleus(validation.labels, model.working_side)
+    iou, f1 = sides[model.working_side]
+    card = {
+        "command": " ".join(["python", "tools/make_weights.py", *sys.argv[1:]]),
+        "commit": commit(),
+        "data": "drawn embryos only (devotools.synthetic), no real micrograph",
+        "settings": training.settings,
+        "minutes": round(training.minutes, 1),
+        "device": str(training.device),
+        "torch": torch.__version__,
+        "history": training.history,
+        "validation": {"sections": arguments.validation, "iou": round(iou, 4), "f1": round(f1, 4)},
+        "working_sides": {side: [round(v, 4) for v in both] for side, both in sides.items()},
+    }
+    save_model(arguments.out, model.half(), card)
+    checkpoint.unlink()
+    print(json.dumps(card["working_sides"]))
+    print(f"validation IoU {iou:.4f}, F1 {f1:.4f}, working side {model.working_side}")
+    print(f"saved {arguments.out} ({arguments.out.stat().st_size / 2**20:.1f} MiB)")
+
+
+if __name__ == "__main__":
+    main()
