@@ -9,8 +9,6 @@ READY_BROWSER := $(VENV)/.installed-browser
 
 # No remark about newer pips in the middle of a run.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A backend chosen in the shell would keep figures out of the notebooks.
-unexport MPLBACKEND
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -46,8 +44,10 @@ test: setup ## all tests but the browser's: units, doctests, layers, notebooks
 test-browser: $(READY_BROWSER) ## the tests that look at pages in a system Chromium
 	$(RUN) -m pytest -m browser tests
 
+# In a container people are root, and JupyterLab wants to be told that this is meant.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: setup ## open JupyterLab on the first lesson
-	$(RUN) -m jupyterlab notebooks/01_explore_the_embryo.ipynb
+	$(RUN) -m jupyterlab notebooks/01_explore_the_embryo.ipynb $(AS_ROOT) $(LAB_ARGS)
 
 notebooks: setup ## build and execute the notebooks from lessons/*.py
 	$(RUN) tools/build_notebooks.py

@@ -63,9 +63,13 @@ def main() -> None:
     if options.data:
         paths = sorted((options.data / "images").glob("*.png"))
         if not paths:
-            raise SystemExit(f"no PNG files in {options.data / 'images'}; give a folder with images/")
+            raise SystemExit(
+                f"no PNG files in {options.data / 'images'}; give a folder with images/"
+            )
         # real ones first of each pair, from the start again when they run out
-        pairs = [(real_tile(paths[k % len(paths)], options.side), tile) for k, tile in enumerate(tiles)]
+        pairs = [
+            (real_tile(paths[k % len(paths)], options.side), tile) for k, tile in enumerate(tiles)
+        ]
         tiles = [tile for pair in pairs for tile in pair]
     cv2.imwrite(str(options.out), contact_sheet(tiles, options.columns))
 

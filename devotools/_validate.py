@@ -58,7 +58,10 @@ def check_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
             "Make them from a probability with label_nuclei."
         )
     if array.dtype.kind == "i" and array.min() < 0:
-        raise InputError(f"{name} holds {array.min()}; expected 0 for background and ids from 1.")
+        raise InputError(
+            f"{name} holds {array.min()}; expected 0 for background and ids from 1. "
+            "Give the nuclei other numbers, for example with skimage.measure.label(labels > 0)."
+        )
     return array
 
 
@@ -108,9 +111,14 @@ def check_folder(path: str | Path, name: str = "folder") -> Path:
     """Return ``path`` as a Path, sure to be a folder that exists."""
     folder = Path(path)
     if not folder.exists():
-        raise InputError(f"{name} {str(path)!r} does not exist. Check the spelling of the path.")
+        raise InputError(
+            f"{name} {str(path)!r} does not exist; expected a folder. "
+            "Check the spelling of the path."
+        )
     if not folder.is_dir():
-        raise InputError(f"{name} {str(path)!r} is a file; expected a folder.")
+        raise InputError(
+            f"{name} {str(path)!r} is a file; expected a folder. Give the folder it is in."
+        )
     return folder
 
 

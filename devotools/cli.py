@@ -47,8 +47,10 @@ def main() -> None:
 def synthesize(
     out: Annotated[Path, typer.Option("--out", help="A new folder, or an empty one.")],
     embryos: Annotated[int, typer.Option(min=1, help="How many embryos to draw.")] = 4,
-    sections: Annotated[int, typer.Option(min=1, help="Serial sections of each.")] = 8,
-    size: Annotated[int, typer.Option(min=64, help="Side of a picture, in pixels.")] = 256,
+    sections: Annotated[int, typer.Option(min=1, max=10_000, help="Serial sections of each.")] = 8,
+    size: Annotated[
+        int, typer.Option(min=64, max=8192, help="Side of a picture, in pixels.")
+    ] = 256,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same embryos.")] = 0,
 ) -> None:
     """Draw labelled embryo sections: images/, masks/, labels/ and manifest.csv.
@@ -129,8 +131,9 @@ def evaluate(
     from devotools.evaluation import evaluate as score
     from devotools.images import replace_file
     from devotools.model import load_model
+    from devotools.runtime import choose_device
 
-    pairs, network = read_dataset(data), load_model(model, device)
+    pairs, network = read_dataset(data), load_model(model, choose_device(device))
     with _progress(len(pairs), "picture") as bar:
         scores = score(network, pairs, progress=lambda done, total: bar.update())
     typer.echo(scores.table().to_string(float_format="{:.3f}".format))
@@ -168,14 +171,17 @@ def segment(
     Exit code 0: every picture was segmented; 1: some failed (see images.csv); 2: could not start.
     """
     from devotools.model import load_model
-    from devotools.pipeline import find_jobs, segment_jobs, write_tables
+    from devotools.pipeline import find_jobs, prepare_results, segment_jobs, write_tables
+    from devotools.predict import check_channels
+    from devotools.runtime import choose_device
 
     if pixel_size is not None:
         check_positive(pixel_size, "--pixel-size", "micrometres")
-    network = load_model(model, device)
+    network = load_model(model, choose_device(device))
+    check_channels(network)
     scale = _scale_for(network, nucleus_size)
     jobs = find_jobs(paths, out)
-    write_tables(out, [])  # a folder that cannot be written is known before the work, not after
+    prepare_results(out)
     outcomes = []
     try:
         with _progress(len(jobs), "picture") as bar:

@@ -26,6 +26,7 @@ from devotools._validate import (
 )
 from devotools.images import (
     ImageMaskPair,
+    is_image,
     pair_files,
     read_image,
     read_mask,
@@ -158,8 +159,14 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
     for part in ("images", "masks"):
         check_folder(folder / part, f"data folder's {part}/")
     pairs = pair_files(folder / "images", folder / "masks")
-    labels = {f.stem: f for f in (folder / "labels").glob("*.*") if not f.name.startswith(".")}
+    labels = {f.stem: f for f in sorted((folder / "labels").glob("*")) if is_image(f)}
     rows = _read_manifest(folder / "manifest.csv")
+    if rows and not any(pair.name in rows for pair in pairs):
+        raise InputError(
+            f"{str(folder / 'manifest.csv')!r} names {len(rows)} sections, for example "
+            f"{next(iter(rows))!r}, and none of the images, for example {pairs[0].name!r}; "
+            "expected the images' names in its column name. Mend the names, or remove the file."
+        )
     return [_with_origin(pair, labels.get(pair.name), rows.get(pair.name)) for pair in pairs]
 
 
@@ -169,7 +176,7 @@ def _with_origin(
     if row is None:
         return replace(pair, labels=labels)
     section = int(row["section"]) if row["section"].strip().isdecimal() else None
-    return replace(pair, labels=labels, embryo=row["embryo"], section=section)
+    return replace(pair, labels=labels, embryo=row["embryo"].strip() or None, section=section)
 
 
 def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
@@ -190,7 +197,13 @@ def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
             f"{str(path)!r} lacks the columns {', '.join(sorted(missing))}; expected name, "
             "embryo, section. Add them, or remove the file."
         )
-    return {Path(row["name"]).stem if "." in row["name"] else row["name"]: row for row in rows}
+    return {_without_suffix(row["name"].strip()): row for row in rows}
+
+
+def _without_suffix(name: str) -> str:
+    """``day.2`` and ``images/day.2.png`` are both the section ``day.2``."""
+    path = Path(name)
+    return path.stem if is_image(path) else path.name
 
 
 def synthesize_dataset(
@@ -214,10 +227,13 @@ def synthesize_dataset(
     out = Path(out)
     _check_new(out)
     check_count(embryos, "embryos")
+    check_count(sections, "sections")
+    check_count(size, "size", least=64)
     check_count(seed, "seed", least=0)
-    unfinished = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name}")
+    unfinished = (out if out.exists() else out.parent) / f".{uuid.uuid4().hex[:8]}"
     rows = []
     try:
+        unfinished.mkdir(parents=True)
         for number in range(embryos):
             # Not seed + number: then seed 1 would repeat the embryos of seed 0.
             own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -228,9 +244,11 @@ def synthesize_dataset(
             if progress is not None:
                 progress()
         _write_manifest(unfinished / "manifest.csv", rows)
-        if out.exists():
-            out.rmdir()
-        os.replace(unfinished, out)
+        if out.exists():  # it may be a mounted folder, or the one we stand in: it stays
+            for part in unfinished.iterdir():
+                os.replace(part, out / part.name)
+        else:
+            os.replace(unfinished, out)
     except OSError as error:
         raise InputError(
             f"{str(out)!r} cannot be written ({error.strerror or error}). Choose a folder that "

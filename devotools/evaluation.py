@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from skimage.measure import label
+from torch.utils.data import Dataset
 
 from devotools._validate import InputError, check_same_shape
 from devotools.datasets import NucleusDataset, read_dataset
@@ -94,6 +95,8 @@ def evaluate(
 def _pairs(data: str | Path | Sequence[ImageMaskPair] | NucleusDataset) -> list[ImageMaskPair]:
     if isinstance(data, (str, Path)):
         return read_dataset(data)
+    if not isinstance(data, Iterable | Dataset):
+        data = ()
     pairs = list(data.pairs if isinstance(data, NucleusDataset) else data)
     if not pairs or not all(isinstance(pair, ImageMaskPair) for pair in pairs):
         raise InputError(

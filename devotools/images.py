@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from devotools._validate import InputError, check_folder, check_image, check_labels
+from devotools._validate import InputError, check_folder, check_image, check_labels, check_mask
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 MICROSCOPE_SUFFIXES = {".czi", ".nd2", ".lif", ".oib", ".oif", ".dm3", ".dm4", ".mrc", ".vsi"}
+COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
 
@@ -93,8 +94,11 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label image as (H, W) int32, 0 for background. Raises :class:`InputError`."""
-    array = _read_array(path)
+    """Read a label image as (H, W) int32, 0 for background. Raises :class:`InputError`.
+
+    The numbers count, not the colours of a palette in which Fiji or a painting tool shows them.
+    """
+    array = _read_array(path, as_shown=False)
     labels = check_labels(array, f"label image {str(path)!r}")
     if labels.max() > np.iinfo(np.int32).max:
         raise InputError(
@@ -144,15 +148,18 @@ def stretch_contrast(image: np.ndarray) -> np.ndarray:
     return np.clip((image - low) / span, 0, 1).astype(np.float32)
 
 
-def _read_array(path: str | Path) -> np.ndarray:
-    """The pixels of one picture as they are stored, (H, W) or (H, W, channels)."""
+def _read_array(path: str | Path, *, as_shown: bool = True) -> np.ndarray:
+    """The pixels of one picture, (H, W) or (H, W, channels).
+
+    ``as_shown`` looks numbers up in the file's palette, and turns ink into light.
+    """
     path = Path(path)
-    _check_readable(path)
     reader = _read_tiff if path.suffix.lower() in TIFF_SUFFIXES else _read_with_pillow
     try:
+        _check_readable(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of odd tags; a broken file raises
-            return reader(path)
+            return reader(path, as_shown)
     except InputError:
         raise
     except MemoryError as error:
@@ -168,9 +175,15 @@ def _read_array(path: str | Path) -> np.ndarray:
 
 def _check_readable(path: Path) -> None:
     if not path.exists():
-        raise InputError(f"{str(path)!r} does not exist. Check the spelling of the path.")
+        raise InputError(
+            f"{str(path)!r} does not exist; expected an image file. Check the spelling of the path."
+        )
     if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder; expected an image file.")
+        raise InputError(
+            f"{str(path)!r} is a folder; expected an image file. Name one of the files in it."
+        )
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is a device or a pipe; expected an image file. Copy it.")
     if path.suffix.lower() in MICROSCOPE_SUFFIXES:
         raise InputError(
             f"{str(path)!r} is a microscope maker's format ({path.suffix}); expected PNG, JPEG or "
@@ -181,12 +194,12 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{str(path)!r} is empty (0 bytes); expected an image. Copy it again.")
 
 
-def _read_with_pillow(path: Path) -> np.ndarray:
+def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             if getattr(picture, "n_frames", 1) > 1:
                 raise _stack_error(path, f"{picture.n_frames} frames")
-            if picture.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+            if picture.mode in COLOURED and (as_shown or picture.mode != "P"):
                 picture = picture.convert("RGB")
             return np.asarray(picture)
     except UnidentifiedImageError as error:
@@ -196,14 +209,20 @@ def _read_with_pillow(path: Path) -> np.ndarray:
         ) from error
 
 
-def _read_tiff(path: Path) -> np.ndarray:
+def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         if not tiff.series:
-            raise InputError(f"{str(path)!r} is a TIFF without any page. Export it again.")
+            raise InputError(
+                f"{str(path)!r} is a TIFF without any page; expected one picture. Export it again."
+            )
         series = tiff.series[0]
+        alike = sum(other.shape == series.shape for other in tiff.series)  # thumbnails are smaller
+        if alike > 1:
+            raise _stack_error(path, f"{alike} pages")
         array, axes = series.asarray(), series.axes
         page = series.keyframe
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
+    if palette and as_shown:
         array, axes = np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)
@@ -212,8 +231,9 @@ def _read_tiff(path: Path) -> np.ndarray:
     if any(length > 1 for length in extra):
         raise _stack_error(path, " x ".join(map(str, extra)) + " pages")
     array = array.reshape(array.shape[array.ndim - keep :])
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
-        array = ~array  # such files store ink, not light: 0 is white
+    ink = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
+    if ink and as_shown:
+        array = ~array  # such files store ink, not light: 0 is white. Not bool: so tifffile writes True
     return array
 
 
@@ -264,7 +284,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     'done'
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.parent / f".{uuid.uuid4().hex[:8]}{path.suffix}"  # no longer than path's name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -275,7 +295,8 @@ def replace_file(path: str | Path) -> Iterator[Path]:
             "you may write to and that has room."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -283,21 +304,38 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
     Raises :class:`InputError` for values outside [0, 1] or a suffix that loses pixels.
     """
-    image = to_grey(image)
-    _write(path, np.round(image * 255).astype(np.uint8))
+    image = check_image(image)
+    low, high = image.min(), image.max()
+    if image.dtype.kind == "f" and not 0 <= low <= high <= 1:
+        raise InputError(
+            f"image runs from {low:.3g} to {high:.3g}; expected values from 0 to 1. "
+            "Scale it first, for example with stretch_contrast."
+        )
+    _write(path, np.round(to_grey(image) * 255).astype(np.uint8))
 
 
 def write_mask(path: str | Path, mask: np.ndarray) -> None:
-    """Write an (H, W) bool mask as 0 and 255, losslessly: a JPEG would invent values."""
-    _write(path, np.where(np.asarray(mask, dtype=bool), 255, 0).astype(np.uint8))
+    """Write an (H, W) bool mask as 0 and 255, losslessly: a JPEG would invent values.
+
+    Raises :class:`InputError` for anything but True and False, or 1 and 0, and as
+    :func:`write_image`.
+    """
+    _write(path, np.where(check_mask(mask), 255, 0).astype(np.uint8))
 
 
 def write_labels(path: str | Path, labels: np.ndarray) -> None:
     """Write an (H, W) label image as uint16, or int32 where ids go beyond 65535.
 
-    Fiji, QuPath and napari open both.
+    Fiji, QuPath and napari open both. Raises :class:`InputError` for other numbers, and for ids
+    beyond 65535 in a PNG, which cannot hold them.
     """
     labels = check_labels(labels)
+    most = 2**16 if Path(path).suffix.lower() == ".png" else 2**31
+    if labels.max() >= most:
+        raise InputError(
+            f"labels hold the id {labels.max()}; expected ids below {most} for {str(path)!r}. "
+            "Number the nuclei again with skimage.segmentation.relabel_sequential, or write .tif."
+        )
     _write(path, labels.astype(np.uint16 if labels.max() < 2**16 else np.int32))
 
 
@@ -320,21 +358,22 @@ def _write(path: str | Path, array: np.ndarray) -> None:
 # --- pairing ---------------------------------------------------------------------------------
 
 
+def is_image(path: Path) -> bool:
+    """Whether a name is that of an image file, and not a hidden one."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def list_images(folder: str | Path, name: str = "folder") -> list[Path]:
     """The image files directly in ``folder``, sorted by name.
 
     Raises :class:`InputError` when the folder is missing or holds none.
     """
     folder = check_folder(folder, name)
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    files = sorted(path for path in folder.iterdir() if is_image(path) and not path.is_dir())
     if not files:
         raise InputError(
             f"{name} {str(folder)!r} holds no image; expected files ending in "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))}."
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}. Check that it is the right folder."
         )
     return files
 

@@ -42,15 +42,17 @@ def measure_nuclei(
     if pixel_size_um is not None:
         check_positive(pixel_size_um, "pixel_size_um", "micrometres")
     square_um = np.nan if pixel_size_um is None else float(pixel_size_um) ** 2
+    ids = np.unique(labels[labels > 0])
+    order = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0)  # 1, 2, 3 ..., however large
     rows = [
         (
-            region.label,
+            ids[region.label - 1],
             *region.centroid,
             region.num_pixels,
             region.num_pixels * square_um,
             region.eccentricity,
             np.nan if image is None else region.intensity_mean,
         )
-        for region in regionprops(labels.astype(np.int64), intensity_image=image)
+        for region in regionprops(order, intensity_image=image)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ SHIPPED = ("nuclei",)  # names that load_model knows, files in devotools/weights
 STRIDE = 32  # the deepest features are 32 times coarser than the picture
 PYRAMID_CHANNELS = 64
 FORMAT = "devotools-1"
+PICKLES = {b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}  # how their files begin
 
 
 class ResNet18FPN(nn.Module):
@@ -39,8 +41,8 @@ class ResNet18FPN(nn.Module):
 
     The encoder is torchvision's ``resnet18``, whose first layer takes ``in_channels``; its four
     stages feed torchvision's feature pyramid. Any height and width will do: a size that 32 does
-    not divide is padded at the bottom and right with its own border, and the logits are cropped
-    back, so nothing is squashed.
+    not divide, or that is below 64, is padded at the bottom and right with its own border, and
+    the logits are cropped back, so nothing is squashed.
 
     ``weights=None`` starts from random numbers. ``weights="imagenet"`` starts the encoder from
     torchvision's ImageNet weights (45 MB, downloaded once, hash checked); for one channel the
@@ -77,7 +79,7 @@ class ResNet18FPN(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch of pictures, at the pictures' own size."""
         height, width = image.shape[-2:]
-        right, bottom = -width % STRIDE, -height % STRIDE
+        right, bottom = _padding(width), _padding(height)
         x = functional.pad(image, (0, right, 0, bottom), mode="replicate")  # (N, C, H', W')
         stages = self.encode(x)
         levels = self.pyramid(stages)  # the same four sizes, each 64 channels
@@ -101,6 +103,11 @@ class ResNet18FPN(nn.Module):
         stage3 = net.layer3(stage2)  # (N, 256, H/16, W/16)
         stage4 = net.layer4(stage3)  # (N, 512, H/32, W/32)
         return {"1": stage1, "2": stage2, "3": stage3, "4": stage4}
+
+
+def _padding(side: int) -> int:
+    """Pixels to add up to a multiple of 32, 64 at least: one deep feature alone has no spread."""
+    return max(-side % STRIDE, 2 * STRIDE - side)
 
 
 def _encoder(in_channels: int, weights: str | None) -> nn.Module:
@@ -132,7 +139,7 @@ def _imagenet_weights() -> Mapping[str, Tensor]:
         )
     try:
         return source.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: torch's word for a bad hash
+    except (URLError, HTTPException, OSError, RuntimeError) as error:  # RuntimeError: a bad hash
         raise InputError(
             f"the ImageNet weights ({name}) cannot be had ({error}). Connect to the internet once, "
             f"or copy the file to {str(cached.parent)!r}; without it start from random weights "
@@ -156,7 +163,7 @@ def save_model(
     The architecture, the working resolution and the version of devotools are stored as well.
     The file is whole or not there at all. Floating weights keep their dtype; pass
     ``model.half()`` to halve the size. Raises :class:`~devotools._validate.InputError` when the
-    folder cannot be written. Taught in lesson 03.
+    folder cannot be written, or ``metadata`` holds what JSON cannot. Taught in lesson 03.
     """
     card = {
         "format": FORMAT,
@@ -168,9 +175,19 @@ def save_model(
         "working_nucleus": model.working_nucleus,
         "metadata": dict(metadata or {}),
     }
+    try:
+        description = {"devotools": json.dumps(card)}
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"metadata cannot be stored ({error}); expected what JSON can hold: text, numbers, "
+            "lists, dictionaries. Turn NumPy numbers and paths into these with float() and str()."
+        ) from error
     tensors = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
     with replace_file(path) as temporary:
-        save_file(tensors, temporary, {"devotools": json.dumps(card)})
+        try:
+            save_file(tensors, temporary, description)
+        except SafetensorError as error:  # a full disk, for example
+            raise OSError(str(error)) from error
 
 
 def load_model(
@@ -224,8 +241,9 @@ def _find(name_or_path: str | Path) -> Path:
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
-        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            start = file.read(9)
+        # The first 8 bytes of safetensors are a length, which may be any; then comes a brace.
+        if start[:2] in PICKLES and start[8:] != b"{":
             raise InputError(
                 f"model {str(path)!r} is a pickle (a .pt or .pth file); expected safetensors. "
                 "A pickle can run any code when it is opened, so it is not. Load it where you "
@@ -249,9 +267,9 @@ def _read_card(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]
         counts = [card["in_channels"], card["classes"]]
         sizes = [card["working_side"], card["working_nucleus"]]
         known &= all(isinstance(n, int) and 1 <= n <= 1024 for n in counts)
-        known &= all(n is None or (isinstance(n, (int, float)) and n > 0) for n in sizes)
+        known &= all(n is None or (isinstance(n, (int, float)) and 0 < n <= 2**16) for n in sizes)
         known &= isinstance(card["metadata"], dict)
-    except (KeyError, TypeError, json.JSONDecodeError):
+    except (KeyError, TypeError, ValueError, RecursionError):  # JSON may be broken in many ways
         known = False
     if not known:
         raise _wrong_architecture(path, "it carries no description that devotools wrote")

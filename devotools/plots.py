@@ -12,7 +12,13 @@ from matplotlib.axes import Axes
 from skimage.measure import find_contours
 from skimage.segmentation import find_boundaries
 
-from devotools._validate import InputError, check_image, check_positive, check_same_shape
+from devotools._validate import (
+    InputError,
+    check_count,
+    check_image,
+    check_positive,
+    check_same_shape,
+)
 from devotools.images import to_grey
 from devotools.train import History
 
@@ -74,11 +80,15 @@ def show_batch(
 
     ``masks`` of the same shape are drawn as dashed blue outlines. Taught in lesson 02.
     """
-    images = _batch(images)
+    images, columns = _batch(images), check_count(columns, "columns")
     outlines = [None] * len(images) if masks is None else _batch(masks)
     if len(outlines) != len(images):
         raise InputError(
             f"there are {len(images)} images and {len(outlines)} masks; expected as many."
+        )
+    if titles is not None and len(titles) != len(images):
+        raise InputError(
+            f"there are {len(images)} images and {len(titles)} titles; expected as many."
         )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -25,6 +25,7 @@ from devotools.images import stretch_contrast, to_grey
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
 
+MAX_PIXELS = 2**26  # 8192 x 8192; more at once would need more memory than most machines have
 NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
 
 
@@ -58,6 +59,7 @@ def predict_probabilities(
     """
     batch_size = check_count(batch_size, "batch_size")
     check_scale(scale)
+    check_channels(model)
     waiting: list[tuple[Tensor, tuple[int, int]]] = []
     for image in images:
         item = _prepare(model, image, scale)
@@ -77,6 +79,16 @@ def check_scale(scale: float | str) -> None:
         check_positive(scale, "scale")
 
 
+def check_channels(model: nn.Module) -> None:
+    """Refuse a network that was made for colour, or for more than one class."""
+    channels, classes = getattr(model, "in_channels", 1), getattr(model, "classes", 1)
+    if (channels, classes) != (1, 1):
+        raise InputError(
+            f"the model takes {channels} channels and gives {classes} classes; expected one of "
+            "each, grey pictures and nuclei. Use ResNet18FPN(in_channels=1, classes=1)."
+        )
+
+
 def scale_factor(model: ResNet18FPN, shape: tuple[int, int], scale: float | str) -> float:
     """The factor by which a picture of ``shape`` (H, W) is enlarged before the network sees it."""
     if scale != "auto":
@@ -90,12 +102,19 @@ def _prepare(
     """The picture at working resolution, (1, h, w), and the size to come back to."""
     image = stretch_contrast(to_grey(check_image(image)))
     factor = scale_factor(model, image.shape, scale)
-    size = tuple(max(1, round(side * factor)) for side in image.shape)
+    height, width = (max(1.0, side * factor) for side in image.shape)
+    if height * width > MAX_PIXELS:
+        raise InputError(
+            f"a picture of {image.shape[0]} x {image.shape[1]} pixels, enlarged {factor:.3g} "
+            f"times, has {height * width:.3g} pixels; expected {MAX_PIXELS:,} at most. Give a "
+            "smaller scale (a larger nucleus size), or cut the picture into pieces."
+        )
+    size = (round(height), round(width))
     return _resize(torch.from_numpy(image)[None, None], size)[0], image.shape
 
 
 def _run(model: ResNet18FPN, waiting: list[tuple[Tensor, tuple[int, int]]]) -> Iterator[np.ndarray]:
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     batch = torch.stack([picture for picture, _ in waiting])  # (N, 1, h, w)
     with evaluating(model), torch.inference_mode():
         batch = batch.to(device, memory_format=torch.channels_last)
@@ -116,12 +135,20 @@ def _resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put ``model`` into eval mode, and back into the mode it had."""
-    was_training = model.training
-    model.eval()
+    with keeping_mode(model):
+        model.eval()
+        yield
+
+
+@contextmanager
+def keeping_mode(model: nn.Module) -> Iterator[None]:
+    """Bring each part of ``model`` back into the mode it had: some may have been frozen in eval."""
+    modes = [(part, part.training) for part in model.modules()]
     try:
         yield
     finally:
-        model.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
 
 
 def label_nuclei(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from skimage.measure import label, regionprops
 
-from devotools._validate import InputError, check_count
+from devotools._validate import InputError, check_count, check_same_shape
 from devotools.augment import eval_transform, train_transform
 from devotools.datasets import (
     NucleusDataset,
@@ -22,8 +21,9 @@ from devotools.datasets import (
     read_dataset,
     split_by_embryo,
 )
-from devotools.images import ImageMaskPair, read_labels, read_mask
+from devotools.images import ImageMaskPair, read_image, read_labels, read_mask
 from devotools.model import ResNet18FPN, load_model, save_model
+from devotools.predict import check_channels
 from devotools.runtime import seed_everything
 from devotools.train import History, TrainConfig, fit
 
@@ -68,13 +68,16 @@ def train_on_folder(
         )
     seed_everything(recipe.seed)
     model = start_model(recipe.init)
+    check_channels(model)
     model.working_side = model.working_side or round(ZOOM * recipe.size)
-    model.working_nucleus = model.working_nucleus or _usual_nucleus(split.train, model.working_side)
+    diameters = [d for pair in split.train + split.val for d in _diameters(pair)]
+    if model.working_nucleus is None and diameters:
+        model.working_nucleus = round(model.working_side * float(np.median(diameters)), 1)
     train_loader, val_loader = make_loaders(split, model.working_side, recipe)
-    learned = recipe.init not in ("random", "imagenet")
+    learned, rate = recipe.init not in ("random", "imagenet"), recipe.learning_rate
     config = TrainConfig(
         epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate or (5e-4 if learned else 2e-3),
+        learning_rate=rate if rate is not None else 5e-4 if learned else 2e-3,
         device=recipe.device,
     )
     history = fit(model, train_loader, val_loader, config)
@@ -107,23 +110,32 @@ def make_loaders(split: Split, working_side: int, recipe: Recipe) -> tuple[Any, 
 def _check_target(out: Path) -> None:
     """Know before an hour of training, not after, that the file can be written."""
     if out.is_dir():
-        raise InputError(f"--out {str(out)!r} is a folder; expected a file, e.g. mine.safetensors.")
+        raise InputError(
+            f"--out {str(out)!r} is a folder; expected a file. Name one in it, for example "
+            f"{str(out / 'mine.safetensors')!r}."
+        )
     if out.suffix != ".safetensors":
-        raise InputError(f"--out {str(out)!r} ends in {out.suffix!r}; expected .safetensors.")
+        raise InputError(
+            f"--out {str(out)!r} ends in {out.suffix!r}; expected .safetensors. "
+            f"Name it for example {out.stem + '.safetensors'!r}."
+        )
     parent = next(folder for folder in out.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"{str(parent)!r} cannot be written; choose another folder.")
+        raise InputError(
+            f"--out {str(out)!r} cannot be written: {str(parent)!r} is no folder, or one you may "
+            "not write to. Choose another."
+        )
 
 
-def _usual_nucleus(pairs: Sequence[ImageMaskPair], working_side: int) -> float | None:
-    """Median diameter of the nuclei to learn, in pixels at working resolution."""
-    diameters = []
-    for pair in pairs:
-        mask = read_mask(pair.mask)
-        regions = read_labels(pair.labels) if pair.labels else label(mask, connectivity=1)
-        factor = working_side / max(mask.shape)
-        diameters += [factor * region.equivalent_diameter_area for region in regionprops(regions)]
-    return round(float(np.median(diameters)), 1) if diameters else None
+def _diameters(pair: ImageMaskPair) -> list[float]:
+    """Diameters of a section's nuclei, as shares of its longest side.
+
+    Image and mask are read for it, so that a bad file is known before the first epoch.
+    """
+    mask, image = read_mask(pair.mask), read_image(pair.image)
+    check_same_shape(image, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}"))
+    regions = read_labels(pair.labels) if pair.labels else label(mask, connectivity=1)
+    return [region.equivalent_diameter_area / max(mask.shape) for region in regionprops(regions)]
 
 
 def _card(recipe: Recipe, split: Split, history: History) -> dict[str, Any]:

@@ -53,11 +53,16 @@ def choose_device(name: str | None = None) -> torch.device:
     }
     if name is None:
         return torch.device(next(kind for kind, there in present.items() if there))
-    kind = str(name).partition(":")[0]
-    if not present.get(kind, False):
-        there = ", ".join(kind for kind, ok in present.items() if ok)
-        raise InputError(f"device is {str(name)!r}; this machine has {there}. Choose one of these.")
-    return torch.device(name)
+    there = ", ".join(kind for kind, ok in present.items() if ok)
+    refused = InputError(f"device is {str(name)!r}; this machine has {there}. Choose one of these.")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:  # torch's word for a device that it never heard of
+        raise refused from error
+    few = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not present.get(device.type, False) or (device.index or 0) >= few:
+        raise refused
+    return device
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

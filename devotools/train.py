@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from devotools._validate import InputError, check_count, check_fraction, check_positive
 from devotools.losses import segmentation_loss
 from devotools.metrics import THRESHOLD
-from devotools.predict import evaluating
+from devotools.predict import evaluating, keeping_mode
 from devotools.runtime import choose_device, has_fast_bfloat16
 
 
@@ -94,7 +94,7 @@ def fit(
     _check_loaders(train_loader, val_loader)
     device = choose_device(config.device)
     model.to(device, memory_format=torch.channels_last)
-    averaged = _average_of(model, config.averaging)
+    averaged = running_average(model, config.averaging) if config.averaging else None
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -102,7 +102,7 @@ def fit(
         optimizer, config.learning_rate, total_steps=config.epochs * len(train_loader)
     )
     history, best = History(), copy.deepcopy(model.state_dict())
-    was_training, started = model.training, time.perf_counter()
+    started = time.perf_counter()
     bar = tqdm(total=config.epochs * len(train_loader), disable=not config.progress, unit="step")
 
     def step(images: Tensor, masks: Tensor) -> float:
@@ -118,27 +118,27 @@ def fit(
         bar.update()
         return loss.item()
 
-    try:
-        for epoch in range(1, config.epochs + 1):
-            epoch_start = time.perf_counter()
-            history.train_loss.append(_train(model, train_loader, device, step))
-            judged = averaged.module if averaged is not None else model
-            loss, iou, dice = validate(judged, val_loader, device, bfloat16=config.bfloat16)
-            history.val_loss.append(loss)
-            history.val_iou.append(iou)
-            history.val_dice.append(dice)
-            history.seconds.append(time.perf_counter() - epoch_start)
-            bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, validation IoU {iou:.3f}")
-            if history.best_epoch == 0 or iou > history.best_iou:
-                history.best_epoch, best = epoch, copy.deepcopy(judged.state_dict())
-            if _time_is_up(started, config.max_minutes):
-                break
-    except KeyboardInterrupt:
-        history.interrupted = True
-    finally:
-        bar.close()
-        model.load_state_dict(best)
-        model.train(was_training)
+    with keeping_mode(model):
+        try:
+            for epoch in range(1, config.epochs + 1):
+                epoch_start = time.perf_counter()
+                history.train_loss.append(_train(model, train_loader, device, step))
+                judged = averaged.module if averaged is not None else model
+                loss, iou, dice = validate(judged, val_loader, device, bfloat16=config.bfloat16)
+                history.val_loss.append(loss)
+                history.val_iou.append(iou)
+                history.val_dice.append(dice)
+                history.seconds.append(time.perf_counter() - epoch_start)
+                bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, validation IoU {iou:.3f}")
+                if history.best_epoch == 0 or iou > history.best_iou:
+                    history.best_epoch, best = epoch, copy.deepcopy(judged.state_dict())
+                if _time_is_up(started, config.max_minutes):
+                    break
+        except KeyboardInterrupt:
+            history.interrupted = True
+        finally:
+            bar.close()
+            model.load_state_dict(best)
     return _whole_epochs(history)
 
 
@@ -203,10 +203,20 @@ def _to(device: torch.device, batch: Tensor) -> Tensor:
     return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
 
 
-def _average_of(model: nn.Module, averaging: float) -> AveragedModel | None:
-    if not averaging:
-        return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(averaging), use_buffers=True)
+def running_average(model: nn.Module, share: float) -> AveragedModel:
+    """A copy of ``model`` that follows it slowly: each update keeps ``share`` of what it was.
+
+    At first it follows faster, so that it does not remember the random start. Such an average
+    wanders less than the weights themselves, and scores better (Polyak and Juditsky 1992).
+    """
+
+    def average(old: Tensor, new: Tensor, count: Tensor) -> Tensor:
+        if not old.is_floating_point():
+            return new
+        keep = min(share, (1 + float(count)) / (10 + float(count)))
+        return torch.lerp(old, new, 1 - keep)
+
+    return AveragedModel(model, avg_fn=average, use_buffers=True)
 
 
 def _check_loaders(train_loader: Any, val_loader: Any) -> None:
@@ -215,6 +225,11 @@ def _check_loaders(train_loader: Any, val_loader: Any) -> None:
             raise InputError(
                 f"{name} is None; expected a DataLoader. Without pictures of other embryos nobody "
                 "knows whether the network learned or remembered: make one with split_by_embryo."
+            )
+        if not hasattr(loader, "__len__"):
+            raise InputError(
+                f"{name} is a {type(loader).__name__}, which does not say how many batches it has; "
+                "expected a DataLoader. Make one with make_loader."
             )
         if len(loader) == 0:
             raise InputError(

@@ -18,7 +18,7 @@ LAYERS = {
     0: ["_validate", "runtime"],
     1: ["images", "augment", "model", "losses", "metrics", "measure", "synthetic"],
     2: ["datasets", "train", "predict", "plots", "evaluation"],
-    3: ["segment", "exercises", "exchange", "pipeline"],
+    3: ["recipe", "exercises", "exchange", "pipeline"],
     4: ["ui", "cli"],
     5: ["__init__", "__main__"],
 }

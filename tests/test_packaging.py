@@ -5,11 +5,13 @@ import re
 import stat
 import subprocess
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import devotools
@@ -88,6 +90,16 @@ def test_constraints_are_exact_and_fit_every_machine():
         assert not name.startswith(("nvidia-", "cuda-", "triton")), f"{name} is for GPUs only"
     (pydantic,) = pinned["pydantic"].specifier
     assert tuple(map(int, pydantic.version.split(".")[:2])) < (2, 13)
+
+
+def test_constraints_fit_the_oldest_python():
+    """Debian 12 has 3.11.2: what wants a later patch of 3.11 cannot be installed there."""
+    pinned = requirements(read("constraints.txt").splitlines())
+    assert PROJECT["requires-python"] == ">=3.11"
+    for found in distributions():
+        name, wanted = canonicalize_name(found.metadata["Name"]), found.metadata["Requires-Python"]
+        if wanted and name in pinned and found.version in pinned[name].specifier:
+            assert "3.11.0" in SpecifierSet(wanted), f"{name} {found.version} wants Python {wanted}"
 
 
 def test_ranges_have_an_upper_end_where_a_next_release_may_break():

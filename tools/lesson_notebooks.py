@@ -11,6 +11,7 @@ comments, one for each figure:
 
 import hashlib
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -196,7 +197,8 @@ def execute(
 
 
 def _in_short(error: CellExecutionError) -> str:
-    return f"{error.ename}: {error.evalue}\n\n{error.traceback}"
+    in_colour = f"{error.ename}: {error.evalue}\n\n{error.traceback}"
+    return re.sub(r"\x1b\[[0-9;]*m", "", in_colour).rstrip()
 
 
 def _where(notebook: NotebookNode, name: str, index: int, problem: str) -> str:

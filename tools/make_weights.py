@@ -24,7 +24,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage.measure import regionprops
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from devotools import ResNet18FPN, save_model, seed_everything, segmentation_loss, train_transform
@@ -35,7 +34,7 @@ from devotools.metrics import Matches, iou_score, match_instances
 from devotools.predict import label_nuclei, predict_probabilities
 from devotools.runtime import choose_device
 from devotools.synthetic import draw_section
-from devotools.train import autocast, validate
+from devotools.train import autocast, running_average, validate
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 256  # side of a drawing, and of a training crop
@@ -119,9 +118,7 @@ class Training:
         self.best_iou, self.history = -1.0, []
         self.device = choose_device(arguments.device)
         self.model = ResNet18FPN().to(self.device, memory_format=torch.channels_last).train()
-        self.averaged = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(arguments.averaging), use_buffers=True
-        )
+        self.averaged = running_average(self.model, arguments.averaging)
         self.best = clone(self.averaged.module)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=arguments.learning_rate, weight_decay=1e-2

@@ -26,6 +26,8 @@ from devotools.plots import draw_overlay
 from devotools.predict import label_nuclei, predict_probability
 
 NUCLEI_COLUMNS = ["image", *COLUMNS]
+ODD_NAMES = "backslashreplace"  # a file name that is not UTF-8 must not cost all the tables
+RESULTS = ["labels", "overlays", "nuclei.csv", "images.csv"]
 IMAGES_COLUMNS = ["image", "status", "nuclei", "seconds", "error"]
 
 
@@ -62,8 +64,10 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     """List the pictures of files and folders, sub-folders included, sorted by name.
 
     A folder's files that are no pictures are listed too: they fail with a reason in
-    ``images.csv``, so that nothing is passed over in silence. Hidden files and the folder ``out``
-    are not looked into. Two pictures of one stem get their suffix into the name of their results.
+    ``images.csv``, so that nothing is passed over in silence. Hidden files, links to folders and
+    the results in ``out`` are not looked into. Two pictures of one stem get their suffix into the
+    name of their results.
+
     Raises :class:`~devotools._validate.InputError` when there is no picture at all.
     """
     found: list[tuple[Path, str, Path]] = []
@@ -92,12 +96,13 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
 
 
 def _files_in(folder: Path, out: Path) -> list[Path]:
-    skip = out.absolute()
+    results = {out.resolve() / name for name in RESULTS}
+    here = folder.resolve()
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and skip not in path.absolute().parents
+        if not path.is_dir()
+        and results.isdisjoint([(at := here / path.relative_to(folder)), *at.parents])
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.name not in ("Thumbs.db", "desktop.ini")
     )
@@ -125,6 +130,23 @@ def _distinct(relatives: Sequence[Path]) -> list[Path]:
 
 def _key(path: Path) -> str:
     return path.as_posix().casefold()
+
+
+def prepare_results(out: str | Path) -> None:
+    """Begin the tables, so that a folder that cannot be written is known before the work.
+
+    Raises :class:`~devotools._validate.InputError`, also when ``out`` has a folder ``labels`` or
+    ``overlays`` that an earlier run did not write: it may hold labels drawn by hand.
+    """
+    out = Path(out)
+    theirs = [name for name in ("labels", "overlays") if (out / name).exists()]
+    if theirs and not (out / "images.csv").is_file():
+        raise InputError(
+            f"{str(out)!r} has {theirs[0]!r} that devotools segment did not write; expected a new "
+            "folder or one with earlier results, so that nothing is overwritten. Choose another, "
+            f"for example {str(out / 'results')!r}."
+        )
+    write_tables(out, [])
 
 
 def segment_jobs(
@@ -168,10 +190,12 @@ def write_tables(out: str | Path, outcomes: Sequence[Outcome]) -> None:
     rows = [frame for frame in frames if len(frame)]
     nuclei = pd.concat(rows) if rows else pd.DataFrame(columns=NUCLEI_COLUMNS)
     with replace_file(Path(out) / "nuclei.csv") as temporary:
-        nuclei.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        nuclei.to_csv(
+            temporary, index=False, float_format="%.6g", lineterminator="\n", errors=ODD_NAMES
+        )
     with (
         replace_file(Path(out) / "images.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(temporary, "w", newline="", encoding="utf-8", errors=ODD_NAMES) as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(IMAGES_COLUMNS)

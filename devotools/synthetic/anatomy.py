@@ -1,18 +1,13 @@
-"""The embryo as a body in space, and what a plane through it meets: geometry, no grey values.
+"""The embryo as a body in space: cells in an egg, a nucleus in each. Geometry, no grey values.
 
-Lengths are micrometres until `cut` turns them into pixels. Coordinates are (depth, row, col),
-the embryo's centre at the origin, the depth axis perpendicular to the sections.
-
-**A nucleus counts in a section when** the plane cuts it at more than `GRAZE` = 0.36 of its full
-radius and at least `MIN_LABEL_PIXELS` = 18 of its pixels are in the frame and not covered. A
-nucleus that is only grazed is drawn, faintly, and not labelled: nobody could outline it.
+Lengths are micrometres. Coordinates are (depth, row, col), the embryo's middle at the origin, the
+depth axis perpendicular to the sections that `cutting` makes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from .appearance import Appearance
@@ -24,10 +19,7 @@ PIXEL_SIZE_SOURCE = (
     "(WormAtlas, Introduction to C. elegans Embryo Anatomy); the length of its middle section "
     "in um over the same length in pixels"
 )
-GRAZE = 0.36
-MIN_LABEL_PIXELS = 18
 MAX_NUCLEI = 120
-SPAN = 0.9  # the sections reach this far towards the poles; beyond, a section is a mere smear
 
 
 @dataclass(frozen=True)
@@ -69,43 +61,6 @@ class Embryo:
         return turned
 
 
-@dataclass(frozen=True)
-class NucleusCut:
-    """One nucleus where the section plane meets it; lengths in pixels."""
-
-    index: int  # position in the embryo's arrays
-    label: int
-    row: float
-    col: float
-    radius: float
-    full_radius: float
-    offset: float  # plane's distance from the centre over the full radius, -1 to 1
-    elongation: float
-    angle: float
-    waves: np.ndarray
-    condensed: bool
-
-    @property
-    def share(self) -> float:
-        """Radius in this section over the full radius, 0 to 1."""
-        return self.radius / self.full_radius
-
-    @property
-    def counts(self) -> bool:
-        """Whether the nucleus is labelled in this section (the module's rule)."""
-        return self.share >= GRAZE
-
-
-@dataclass(frozen=True)
-class Section:
-    """What a plane meets: distances in pixels on the picture's grid, and the nuclei cut."""
-
-    inside: np.ndarray  # (H, W) float32, distance to the outline, positive inside
-    border: np.ndarray  # (H, W) float32, 0 where two cells meet
-    cell: np.ndarray  # (H, W) uint8, number of the nearest cell
-    nuclei: list[NucleusCut]
-
-
 def draw_count(rng: np.random.Generator) -> int:
     """Return a number of nuclei between 2 and about 100, half of the time below 30.
 
@@ -131,6 +86,8 @@ def draw_embryo(
     axes = tuple(scale * axis for axis in _semi_axes(rng, appearance))
     mean_radius = min(_cell_radius(axes, nuclei) * rng.uniform(0.34, 0.58), 4.5)
     cells = _spread_cells(streams.at("cells"), nuclei, axes, mean_radius)
+    radii = _nuclear_radii(streams.at("radii"), cells, mean_radius, axes)
+    _let_two_touch(streams.at("daughters"), cells, radii)
     shape = streams.at("nuclear shape")
     low, high = appearance.elongation
     stretch = shape.uniform(low, high)
@@ -139,7 +96,7 @@ def draw_embryo(
     return Embryo(
         semi_axes_um=axes,
         cells_um=cells,
-        radii_um=_nuclear_radii(streams.at("radii"), cells, mean_radius, axes),
+        radii_um=radii,
         ids=np.arange(first_id, first_id + nuclei),
         condensed=streams.at("state").random(nuclei) < _condensed_share(streams, appearance),
         elongation=1 + (stretch - 1) * shape.random(nuclei),
@@ -159,9 +116,7 @@ def _cell_radius(axes: tuple[float, float, float], cells: int) -> float:
     return float((np.prod(axes) / cells) ** (1 / 3))
 
 
-def _semi_axes(
-    rng: np.random.Generator, appearance: Appearance
-) -> tuple[float, float, float]:
+def _semi_axes(rng: np.random.Generator, appearance: Appearance) -> tuple[float, float, float]:
     """Tilt the knife: from across the egg (round sections) towards along it (oval ones).
 
     Cutting an ellipsoid obliquely and lining the sections up on their middles gives an upright
@@ -211,6 +166,26 @@ def _nuclear_radii(
     return np.maximum(radii, 0.045 * min(axes))
 
 
+def _let_two_touch(rng: np.random.Generator, cells: np.ndarray, radii: np.ndarray) -> None:
+    """Move one nucleus to its nearest neighbour in a fifth of the embryos, in place.
+
+    Daughters of a division and the two pronuclei lie like this.
+    """
+    if len(cells) < 2 or rng.random() > 0.2:
+        return
+    mover = int(rng.integers(len(cells)))
+    away = cells - cells[mover]
+    gaps = np.linalg.norm(away, axis=1)
+    gaps[mover] = np.inf
+    nearest = int(gaps.argmin())
+    step = gaps[nearest] - 1.01 * (radii[mover] + radii[nearest])
+    place = cells[mover] + away[nearest] / gaps[nearest] * step
+    room = np.linalg.norm(cells - place, axis=1) - radii - radii[mover]
+    room[mover] = np.inf
+    if room.min() > 0:  # not into a third one
+        cells[mover] = place
+
+
 def _condensed_share(streams: Streams, appearance: Appearance) -> float:
     """Return how many of the embryo's nuclei show clumps only: few, or nearly all."""
     if appearance.clumps <= 0:
@@ -223,137 +198,3 @@ def _outline_waves(rng: np.random.Generator) -> np.ndarray:
     """Return how the outline strays from the ellipse, mostly a little, sometimes a lot."""
     amount = rng.choice([0.01, 0.03, 0.06], p=[0.5, 0.35, 0.15])
     return rng.standard_normal((6, 2)) * amount / np.arange(2, 8)[:, None]
-
-
-def _waves(angles: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """Sum cosine and sine waves 2, 3, ... over `angles`, by a table of 1024 directions."""
-    turns = np.linspace(0, 2 * np.pi, 1024, endpoint=False)
-    orders = np.arange(2, 2 + len(waves))[:, None]
-    table = waves[:, 0] @ np.cos(orders * turns) + waves[:, 1] @ np.sin(orders * turns)
-    # a picture has far more pixels than there are directions to tell apart
-    steps = (angles * np.float32(1024 / (2 * np.pi))).astype(np.int32) & 1023
-    return table.astype(np.float32)[steps]
-
-
-def cut(
-    embryo: Embryo, depth_um: float, size: int, shift_px: tuple[float, float] = (0.0, 0.0)
-) -> Section:
-    """Cut an embryo at `depth_um`; the picture is `size` pixels a side.
-
-    `shift_px` (row, col) moves the whole section: no two are photographed at the same spot.
-    """
-    depth_um = depth_um - embryo.middle_um
-    rows, cols = _local_grid(embryo, size, shift_px)
-    first, second, nearest = _two_nearest_cells(embryo, depth_um, rows, cols)
-    inside = _outline(embryo, depth_um, rows, cols, first)
-    scale = 1 / embryo.pixel_size_um
-    return Section(
-        inside=_enlarge(inside * scale, size),
-        border=_enlarge((second - first) * scale, size),
-        cell=cv2.resize(nearest, (size, size), interpolation=cv2.INTER_NEAREST),
-        nuclei=list(_cut_nuclei(embryo, depth_um, size, shift_px)),
-    )
-
-
-def _enlarge(field: np.ndarray, size: int) -> np.ndarray:
-    return cv2.resize(field.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _local_grid(
-    embryo: Embryo, size: int, shift_px: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the embryo's own row and col (um) at every second pixel: outlines are smooth."""
-    half = (size + 1) // 2
-    steps = ((np.arange(half, dtype=np.float32) + 0.5) * (size / half)) - 0.5
-    down = (steps - embryo.centre_px[0] - shift_px[0])[:, None] * embryo.pixel_size_um
-    right = (steps - embryo.centre_px[1] - shift_px[1])[None, :] * embryo.pixel_size_um
-    cosine, sine = np.float32(np.cos(embryo.angle)), np.float32(np.sin(embryo.angle))
-    down, right = down.astype(np.float32), right.astype(np.float32)
-    return cosine * down - sine * right, sine * down + cosine * right
-
-
-def _two_nearest_cells(
-    embryo: Embryo, depth_um: float, rows: np.ndarray, cols: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return distance (um) to the nearest and second nearest cell centre, and the nearest's number."""
-    first = np.full(rows.shape, 1e6, np.float32)
-    second = first.copy()
-    nearest = np.zeros(rows.shape, np.uint8)
-    away = np.abs(embryo.cells_um[:, 0] - depth_um)
-    reach = max(1.8 * embryo.cell_radius_um, np.sort(away)[: 2][-1] + 1e-3) if len(away) else 0
-    for number in np.flatnonzero(away <= reach):
-        _, row, col = embryo.cells_um[number].astype(np.float32)
-        squared = (rows - row) ** 2 + (cols - col) ** 2 + np.float32(away[number] ** 2)
-        closer = squared < first
-        second = np.minimum(second, np.maximum(first, squared))
-        nearest[closer] = number
-        first = np.minimum(first, squared)
-    return np.sqrt(first), np.sqrt(second), nearest
-
-
-def _outline(
-    embryo: Embryo, depth_um: float, rows: np.ndarray, cols: np.ndarray, cell_distance: np.ndarray
-) -> np.ndarray:
-    """Return the distance (um, positive inside) to the outline at this depth."""
-    deep, wide, long = embryo.semi_axes_um
-    level = np.sqrt(max(1 - (depth_um / deep) ** 2, 0.0))
-    across, along = rows / wide, cols / long
-    radius = np.hypot(across, along)
-    # the waves turn slowly with depth, as bulges do
-    angles = np.arctan2(across, along) + 0.4 * depth_um / deep
-    edge = (level * (1 + _waves(angles, embryo.outline_waves))).astype(np.float32)
-    mean_axis = np.sqrt(wide * long)
-    inside = (edge - radius) * mean_axis
-    if embryo.lobe is None:
-        return inside
-    cell, core = embryo.lobe
-    lobes = np.maximum(cell * embryo.cell_radius_um - cell_distance, (edge * core - radius) * mean_axis)
-    return cv2.GaussianBlur(np.minimum(inside, lobes), (0, 0), 1.6)
-
-
-def _cut_nuclei(embryo: Embryo, depth_um: float, size: int, shift_px: tuple[float, float]):
-    """Yield the nuclei that the plane meets inside the frame."""
-    centres = embryo.frame_um()
-    for index in np.flatnonzero(np.abs(embryo.cells_um[:, 0] - depth_um) < embryo.radii_um):
-        full = embryo.radii_um[index]
-        offset = (depth_um - embryo.cells_um[index, 0]) / full
-        radius = full * np.sqrt(1 - offset**2) / embryo.pixel_size_um
-        row = centres[index, 1] / embryo.pixel_size_um + shift_px[0]
-        col = centres[index, 2] / embryo.pixel_size_um + shift_px[1]
-        margin = 1.5 * radius
-        if not (-margin < row < size + margin and -margin < col < size + margin):
-            continue
-        yield NucleusCut(
-            index=int(index),
-            label=int(embryo.ids[index]),
-            row=row,
-            col=col,
-            radius=radius,
-            full_radius=full / embryo.pixel_size_um,
-            offset=offset,
-            elongation=embryo.elongation[index],
-            angle=float(index) * 2.4 + embryo.angle,  # golden angle: neighbours point elsewhere
-            waves=embryo.nuclear_waves[index],
-            condensed=bool(embryo.condensed[index]),
-        )
-
-
-def envelope(nucleus: NucleusCut, size: int) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Return the window a nucleus covers, the distance inside its envelope (px), and 0-to-1 radius.
-
-    The distance is positive inside. Stretching keeps the area, so volumes stay those of spheres.
-    """
-    reach = int(1.7 * nucleus.radius + 4)
-    top, left = int(nucleus.row) - reach, int(nucleus.col) - reach
-    window = (
-        slice(max(top, 0), max(min(top + 2 * reach + 1, size), 0)),
-        slice(max(left, 0), max(min(left + 2 * reach + 1, size), 0)),
-    )
-    down = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - nucleus.row
-    right = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - nucleus.col
-    cosine, sine, stretch = np.cos(nucleus.angle), np.sin(nucleus.angle), np.sqrt(nucleus.elongation)
-    along = ((cosine * right + sine * down) / stretch).astype(np.float32)
-    across = ((cosine * down - sine * right) * stretch).astype(np.float32)
-    radius = np.hypot(along, across)
-    edge = nucleus.radius * (1 + _waves(np.arctan2(across, along), nucleus.waves))
-    return window, (edge - radius).astype(np.float32), radius / max(nucleus.radius, 1e-3)

@@ -17,6 +17,7 @@ def _chance(meaning: str, default: float) -> Any:
     return _factor(f"probability of {meaning}", default, 0.0)
 
 
+# Several factors under one name, for `Appearance.without`
 GROUPS = {
     "granules": ("granules_dark", "granules_bright"),
     "chromatin": ("speckles", "blobs", "clumps", "nucleolus"),
@@ -56,7 +57,9 @@ class Appearance:
     shading: Range = _factor("slope of brightness over the frame", (0.0, 0.2), (0.0, 0.0))
     cytoplasm: Range = _factor("brightness of cytoplasm over resin", (0.28, 0.62), (0.45, 0.45))
     texture: Range = _factor("strength of the fine cytoplasm texture", (0.3, 1.0), (0.0, 0.0))
-    dark_core: Range = _factor("how much darker the core is than the rim", (-0.04, 0.15), (0.0, 0.0))
+    dark_core: Range = _factor(
+        "how much darker the core is than the rim", (-0.04, 0.15), (0.0, 0.0)
+    )
     pale_probability: float = _chance("the pale type: weak cytoplasm, nuclei hardly seen", 0.25)
     # --- inside the embryo
     granules_dark: Range = _factor("density of dark granules", (0.15, 1.2), (0.0, 0.0))
@@ -68,7 +71,7 @@ class Appearance:
     )
     # --- nuclei
     nuclei_contrast: Range = _factor(
-        "brightness of nuclei: 0 like cytoplasm, 1 like resin", (0.45, 1.08), (0.85, 0.85)
+        "brightness of nuclei: 0 like cytoplasm, 1 like resin", (0.5, 1.1), (0.85, 0.85)
     )
     dim_nuclei: float = _chance("a single nucleus to be much dimmer than its neighbours", 0.12)
     speckles: float = _factor("weight of fine speckled chromatin", 0.8, 0.0)
@@ -76,9 +79,13 @@ class Appearance:
     clumps: float = _factor("weight of a few black condensed clumps near the middle", 0.7, 0.0)
     nucleolus: float = _factor("weight of one round dark body", 0.12, 0.0)
     elongation: Range = _factor("long over short axis of nuclei", (1.02, 1.5), (1.0, 1.0))
-    raggedness: Range = _factor("how far looks stray from the envelope (px)", (0.2, 2.2), (0.0, 0.0))
+    raggedness: Range = _factor(
+        "how far looks stray from the envelope (px)", (0.2, 2.2), (0.0, 0.0)
+    )
     # --- the embryo's shape and size
-    magnification: Range = _factor("pixels for 18 um, about half an embryo, in whole views", (48.0, 112.0), (85.0, 85.0))
+    magnification: Range = _factor(
+        "pixels for 18 um, about half an embryo, in whole views", (48.0, 112.0), (85.0, 85.0)
+    )
     zoom: float = _chance("a stronger magnification (18 um on 100 to 230 px)", 0.36)
     lobed: float = _chance("an outline that follows the cells", 0.5)
     oval: Range = _factor("tilt of the cut: 0 round, 1 the full 50 x 30 um", (0.0, 0.8), (0.0, 0.0))
@@ -96,7 +103,7 @@ class Appearance:
     frame: float = _chance("white margins and thin black lines at the edges", 0.7)
     # --- the way to the file
     blur: Range = _factor("loss of resolution", (0.0, 1.0), (0.0, 0.0))
-    noise: Range = _factor("standard deviation of the pixel noise", (0.0, 0.04), (0.0, 0.0))
+    noise: Range = _factor("standard deviation of the pixel noise", (0.0, 0.035), (0.0, 0.0))
     contrast: Range = _factor("how far contrast and gamma stray", (0.0, 1.0), (0.0, 0.0))
     jpeg: float = _chance("JPEG compression (quality 45 to 95)", 0.45)
 

@@ -32,10 +32,17 @@ def _tonal_patch(image: np.ndarray, rng: np.random.Generator) -> None:
     axis = np.arange(size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     row, col = rng.uniform(0.1, 0.9, 2) * size
-    distance = np.float32(np.cos(angle)) * (axis - col)[None] + np.float32(np.sin(angle)) * (axis - row)[:, None]
+    distance = (
+        np.float32(np.cos(angle)) * (axis - col)[None]
+        + np.float32(np.sin(angle)) * (axis - row)[:, None]
+    )
     distance += noise_field(rng, 60, image.shape) * np.float32(rng.uniform(0, 15))
-    distance += np.float32(rng.uniform(-0.5, 0.5) / size) * np.outer(axis - size / 2, axis - size / 2)
-    image += np.clip(distance / rng.uniform(0.7, 6) + 0.5, 0, 1) * np.float32(rng.uniform(-0.1, 0.1))
+    distance += np.float32(rng.uniform(-0.5, 0.5) / size) * np.outer(
+        axis - size / 2, axis - size / 2
+    )
+    image += np.clip(distance / rng.uniform(0.7, 6) + 0.5, 0, 1) * np.float32(
+        rng.uniform(-0.1, 0.1)
+    )
     if rng.random() < 0.3:
         image -= np.exp(-(distance**2)) * np.float32(rng.uniform(0, 0.25))
 
@@ -63,7 +70,11 @@ def _cluster(image: np.ndarray, rng: np.random.Generator) -> None:
         aside = rng.normal(0, 0.15 * length, 2)
         place = row + np.sin(angle) * along + aside[0], col + np.cos(angle) * along + aside[1]
         radius = grain * np.exp(rng.normal(0, 0.4))
-        fill(image, crumb(rng, *place, radius, irregularity), np.clip(tone + rng.normal(0, 0.08), 0.02, 0.8))
+        fill(
+            image,
+            crumb(rng, *place, radius, irregularity),
+            np.clip(tone + rng.normal(0, 0.08), 0.02, 0.8),
+        )
 
 
 def draw_wedge(
@@ -93,7 +104,9 @@ def _wedge(rng: np.random.Generator, unit: float) -> np.ndarray:
     along = np.array([0, 0.35, 0.6, 0.8, 1.0]) * length
     widths = np.array([rng.uniform(0.3, 1), rng.uniform(0.5, 1.2), 1, rng.uniform(0.6, 1), 0.3])
     widths = widths * rng.uniform(1.5, 6) * unit
-    sides = np.concatenate([widths * rng.uniform(0.5, 1.2, 5), -widths[::-1] * rng.uniform(0.5, 1.2, 5)])
+    sides = np.concatenate(
+        [widths * rng.uniform(0.5, 1.2, 5), -widths[::-1] * rng.uniform(0.5, 1.2, 5)]
+    )
     along = np.concatenate([along, along[::-1]])
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.stack([cosine * along - sine * sides, sine * along + cosine * sides], axis=1)
@@ -104,7 +117,9 @@ def draw_threads(image: np.ndarray, appearance: Appearance, rng: np.random.Gener
     size, unit = len(image), len(image) / 256
     if rng.random() < appearance.hairs:
         for _ in range(int(rng.integers(1, 4))):
-            line = thread(rng, size, rng.uniform(0, size, 2), rng.uniform(0, 6.3), rng.uniform(20, 160) * unit)
+            line = thread(
+                rng, size, rng.uniform(0, size, 2), rng.uniform(0, 6.3), rng.uniform(20, 160) * unit
+            )
             _lay_thread(image, [line], int(rng.integers(1, 3)), rng, faint=rng.random() < 0.5)
     if rng.random() < appearance.folds:
         angle = rng.uniform(0, 6.3)
@@ -125,7 +140,11 @@ def _lay_thread(
     alpha = cover.astype(np.float32) * np.float32(rng.uniform(0.2, 0.95) / 255)
     if faint:
         alpha *= np.clip(noise_field(rng, 3, image.shape) + 0.7, 0, 1)
-    blend(image, alpha, np.float32(rng.uniform(0.02, 0.35) if rng.random() < 0.85 else rng.uniform(0.85, 1)))
+    blend(
+        image,
+        alpha,
+        np.float32(rng.uniform(0.02, 0.35) if rng.random() < 0.85 else rng.uniform(0.85, 1)),
+    )
 
 
 def _knife_marks(image: np.ndarray, rng: np.random.Generator) -> None:
@@ -162,6 +181,12 @@ def draw_frame(
             edge[deep : deep + thick, line] = rng.uniform(0.03, 0.6)
         if solid > 0.75:
             edge_labels[:deep] = 0
+    if rng.random() < 0.15:  # the rim of the film, with some of the next picture beyond it
+        start, thick = int(rng.uniform(4, 22) * unit), max(int(rng.uniform(2, 10) * unit), 1)
+        side = int(rng.integers(4))
+        band = np.rot90(image, side)[start : start + thick]
+        band += np.float32(rng.uniform(0.75, 1)) * (np.float32(rng.uniform(0.85, 1)) - band)
+        np.rot90(labels, side)[start : start + thick] = 0
 
 
 def draw_label_bar(
@@ -187,7 +212,9 @@ def draw_label_bar(
     left = int(from_edge[1]) if at_start[1] else size - width - int(from_edge[1])
     rows = slice(max(top, 0), min(top + height, size))
     cols = slice(max(left, 0), min(left + width, size))
-    image[rows, cols] = bar[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+    image[rows, cols] = bar[
+        rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
+    ]
     labels[rows, cols] = 0
 
 

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from .noise import noise_field
 
-_JPEG_QUALITY = 75
+_JPEG_QUALITY = 75  # what most programs take if nothing is said
+_BLOCK = 8  # JPEG compresses squares of this many pixels; its errors stay in the square
 
 
 def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np.ndarray:
@@ -57,13 +58,15 @@ def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np
             f"mask is {mask.ndim}-D of dtype {mask.dtype}, expected 2-D bool; pass labels > 0"
         )
     if not (np.isfinite(strength) and strength >= 0):
-        raise ValueError(f"strength is {strength!r}, expected 0 or more; pass 1.0 for masks as in 2020")
+        raise ValueError(
+            f"strength is {strength!r}, expected 0 or more; pass 1.0 for masks as in 2020"
+        )
     if strength == 0 or not mask.any():
         return mask.copy()
     rng = np.random.default_rng(seed)
     painted = _brush(mask, rng, strength)
     bent = _bend(painted, rng, strength)
-    return _through_jpeg(bent)
+    return _through_jpeg(bent, strength)
 
 
 def _brush(mask: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
@@ -75,10 +78,10 @@ def _brush(mask: np.ndarray, rng: np.random.Generator, strength: float) -> np.nd
         radius = np.sqrt(piece.sum() / np.pi)
         rows, cols = np.nonzero(piece)
         centre = np.array([rows.mean() + window[0].start, cols.mean() + window[1].start])
-        centre += rng.normal(0, 0.16 * strength * radius, 2)
+        centre += rng.normal(0, 0.09 * strength * radius, 2)
         for _ in range(int(rng.integers(1, 4))):  # a dab or a few
-            dab = radius * (1 + strength * rng.normal(0.0, 0.14))
-            row, col = centre + rng.normal(0, 0.12 * strength * radius, 2)
+            dab = radius * (1 + strength * rng.normal(-0.14, 0.08))
+            row, col = centre + rng.normal(0, 0.08 * strength * radius, 2)
             spot = (int(round(col * 16)), int(round(row * 16)))
             cv2.circle(painted, spot, max(int(dab * 16), 16), 255, -1, cv2.LINE_AA, 4)
     return painted
@@ -87,13 +90,16 @@ def _brush(mask: np.ndarray, rng: np.random.Generator, strength: float) -> np.nd
 def _bend(painted: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Move every pixel by a smooth field, as a coarse elastic grid does."""
     rows, cols = np.indices(painted.shape, dtype=np.float32)
-    reach = np.float32(1.0 * strength)
+    reach = np.float32(0.6 * strength)
     rows = rows + reach * noise_field(rng, 12, painted.shape)
     cols = cols + reach * noise_field(rng, 12, painted.shape)
     return cv2.remap(painted, cols, rows, cv2.INTER_LINEAR)
 
 
-def _through_jpeg(painted: np.ndarray) -> np.ndarray:
+def _through_jpeg(painted: np.ndarray, strength: float) -> np.ndarray:
     """Save, read back, and take every pixel that is not zero for nucleus: the mistake of 2020."""
     _, packed = cv2.imencode(".jpg", painted, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE) > 0
+    spoilt = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE) > 0
+    # weaker noise keeps only those false pixels that lie close to the paint
+    away = ndimage.distance_transform_edt(painted == 0)
+    return spoilt & (away <= 1.5 * _BLOCK * strength)

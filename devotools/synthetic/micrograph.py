@@ -1,4 +1,4 @@
-"""How a section looks: resin, embryos and clutter, painted one over the other, then photographed."""
+"""How a section looks: resin, embryos, clutter, one over the other, then photographed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .anatomy import MIN_LABEL_PIXELS, Embryo, cut, draw_count, draw_embryo
+from .anatomy import Embryo, draw_count, draw_embryo
 from .appearance import Appearance
 from .clutter import (
     draw_dirt,
@@ -16,6 +16,7 @@ from .clutter import (
     draw_threads,
     draw_wedge,
 )
+from .cutting import MIN_LABEL_PIXELS, cut
 from .nuclei import draw_nucleus
 from .optics import take_picture
 from .streams import Streams
@@ -78,9 +79,7 @@ def _others(streams: Streams, appearance: Appearance, main: Embryo) -> list[Embr
     rng = streams.at("polar body")
     if rng.random() < appearance.polar_bodies:
         scale = rng.uniform(0.08, 0.22)
-        body = draw_embryo(
-            streams.child("polar"), 1, appearance, main.pixel_size_um, scale=scale
-        )
+        body = draw_embryo(streams.child("polar"), 1, appearance, main.pixel_size_um, scale=scale)
         body = replace(body, semi_axes_um=(1e3, *body.semi_axes_um[1:]))  # met by every section
         distance = main.radius_px + body.radius_px * rng.uniform(0.9, 4.0)
         others.append(_placed(_without_nuclei(body), main.centre_px, distance, rng))
@@ -101,9 +100,7 @@ def _without_nuclei(embryo: Embryo) -> Embryo:
     return replace(embryo, radii_um=np.zeros_like(embryo.radii_um))
 
 
-def render_section(
-    scene: Scene, depth_um: float, number: int
-) -> tuple[np.ndarray, np.ndarray]:
+def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw one section of a scene.
 
     Parameters
@@ -129,7 +126,9 @@ def render_section(
     inside = np.full(image.shape, -np.inf, np.float32)
     for index, embryo in enumerate(scene.embryos):
         own = streams.child(f"body {index - len(scene.embryos)}")
-        inside = _draw_body(image, labels, embryo, _own_style(scene, index, own), own, depth_um, shift, appearance)
+        inside = _draw_body(
+            image, labels, embryo, _own_style(scene, index, own), own, depth_um, shift, appearance
+        )
     draw_threads(image, appearance, streams.at("threads", number))
     draw_wedge(image, labels, appearance, streams.at("wedge", number), inside)
     draw_frame(image, labels, appearance, streams.at("frame"))

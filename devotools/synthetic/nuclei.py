@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .anatomy import NucleusCut, envelope
+from .cutting import NucleusCut, envelope
 from .noise import noise_field
 from .shapes import crumb, fill, stroke
 from .streams import Streams
@@ -27,7 +27,7 @@ class _Patch:
 def draw_nucleus(
     image: np.ndarray, labels: np.ndarray, nucleus: NucleusCut, style: Style, streams: Streams
 ) -> None:
-    """Draw one cut nucleus and label it by the module `anatomy`'s rule, both in place.
+    """Draw one cut nucleus and label it by the rule of module `cutting`, both in place.
 
     The label is the envelope, not the ragged look: what a careful person would outline.
     """
@@ -37,6 +37,9 @@ def draw_nucleus(
     rng = streams.at("nucleus", nucleus.index)
     drift = 4.0 * nucleus.offset
     level = _level(nucleus, style, rng)
+    surroundings = float(image[window][distance > 0].mean()) if (distance > 0).any() else level
+    # a nucleus in a dark core is darker itself, by more or less
+    level += rng.random() * float(np.clip(surroundings - style.cytoplasm, -0.12, 0.04))
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,
@@ -79,7 +82,7 @@ def _cover(
     ragged = style.raggedness * min(1.0, nucleus.radius / 9)
     stray = sum(
         noise_field(rng, sigma, distance.shape, drift) * share
-        for sigma, share in ((1.7, 0.8), (0.7, 0.5), (3, 0.4))
+        for sigma, share in ((1.7, 0.8), (0.7, 0.25), (3, 0.5))
     )
     width = style.nuclear_softness * (1 + 1.5 * (1 - nucleus.share))
     opacity = 1.0 if rng.random() < 0.85 else rng.uniform(0.75, 1.0)
@@ -114,7 +117,7 @@ def _draw_chromatin(
     kind = str(rng.choice(style.chromatin_kinds, p=style.chromatin_weights))
     if nucleus.condensed:
         kind = "clumps"
-    dark = level - (level - style.chromatin) * rng.uniform(0.6, 1.0)
+    dark = level - (level - style.chromatin) * rng.uniform(0.7, 1.0)
     if kind == "speckles":
         _speckles(patch, nucleus, style, dark, rng, drift)
     if kind in ("blobs", "blobs and clumps"):
@@ -147,10 +150,10 @@ def _speckles(
 
 def _blobs(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Generator) -> None:
     """Strew short dark rods through the nuclear ball; a section shows those near its plane."""
-    count = int(np.exp(rng.uniform(np.log(15), np.log(110))))
-    size = rng.uniform(0.8, 1.5) * 0.32 / count ** (1 / 3)
+    count = int(np.exp(rng.uniform(np.log(30), np.log(150))))
+    size = rng.uniform(0.8, 1.5) * 0.26 / count ** (1 / 3)
     places = rng.uniform(-0.9, 0.9, (count, 3))
-    turns, lengths = rng.uniform(0, np.pi, count), rng.uniform(0.1, 2.0, count) * size
+    turns, lengths = rng.uniform(0, np.pi, count), rng.uniform(0.1, 1.8, count) * size
     sizes = size * np.exp(rng.normal(0, 0.3, count))
     near = np.abs(places[:, 0] - nucleus.offset) < 0.4
     near &= (places**2).sum(axis=1) < rng.uniform(0.6, 0.95)
@@ -164,7 +167,7 @@ def _blobs(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Gener
             ends + (patch.col, patch.row),
             int(round(2 * sizes[index] * nucleus.full_radius * 0.8)),
         )
-    _lay(patch, cover, dark, rng.uniform(0.6, 1.0), rng.random() < 0.5)
+    _lay(patch, cover, dark, rng.uniform(0.5, 1.0), rng.random() < 0.6)
 
 
 def _clumps(patch: _Patch, nucleus: NucleusCut, black: float, rng: np.random.Generator) -> None:
@@ -181,7 +184,7 @@ def _clumps(patch: _Patch, nucleus: NucleusCut, black: float, rng: np.random.Gen
         bends = int(rng.integers(2, 5))
         path = np.cumsum(rng.normal(0, 0.2 * scale, (bends, 2)), axis=0) + (col, row)
         stroke(cover, path, int(round(scale * rng.uniform(0.07, 0.18))))
-    _lay(patch, cover, black, rng.uniform(0.75, 1.0), rng.random() < 0.4)
+    _lay(patch, cover, black, rng.uniform(0.65, 1.0), rng.random() < 0.5)
 
 
 def _nucleolus(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Generator) -> None:

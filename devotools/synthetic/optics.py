@@ -72,7 +72,9 @@ def _tone(image: np.ndarray, appearance: Appearance, rng: np.random.Generator) -
         low, high = 0.12 * low * amount, 1 - (0.05 + 0.33 * high) * amount
         image = (image - low) / (high - low)
     elif way < 0.65:
-        image = (image - 0.5) * (1 + amount * (0.5 * gain - 0.25)) + 0.5 + 0.2 * amount * (shift - 0.5)
+        image = (
+            (image - 0.5) * (1 + amount * (0.5 * gain - 0.25)) + 0.5 + 0.2 * amount * (shift - 0.5)
+        )
     image = np.clip(image, 0, 1)
     if rng.random() < 0.5:
         image = image ** np.float32(1 + amount * (0.9 * gamma - 0.35))
@@ -84,5 +86,7 @@ def _compress(image: np.ndarray, appearance: Appearance, rng: np.random.Generato
     quality = int(rng.uniform(45, 95))
     if rng.random() >= appearance.jpeg:
         return image
-    _, packed = cv2.imencode(".jpg", np.uint8(image * 255 + 0.5), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, packed = cv2.imencode(
+        ".jpg", np.uint8(image * 255 + 0.5), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     return cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255)

@@ -8,8 +8,9 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from .anatomy import MAX_NUCLEI, PIXEL_SIZE_SOURCE, SPAN
+from .anatomy import MAX_NUCLEI, PIXEL_SIZE_SOURCE
 from .appearance import Appearance
+from .cutting import SPAN
 from .micrograph import Scene, draw_scene, render_section
 
 MIN_SIZE = 64
@@ -197,4 +198,6 @@ def _check(name: str, value: object, low: int, high: int | None) -> None:
     span = f"a whole number from {low}" + ("" if high is None else f" to {high}")
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < low or (high is not None and value > high):
-        raise ValueError(f"{name} is {value!r}, expected {span}; pass for example {name}={max(low, 1)}")
+        raise ValueError(
+            f"{name} is {value!r}, expected {span}; pass for example {name}={max(low, 1)}"
+        )

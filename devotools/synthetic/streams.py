@@ -27,8 +27,11 @@ class Streams:
 
     def at(self, name: str, index: int = 0) -> np.random.Generator:
         """Return the generator called `name`; `index` tells sections or nuclei apart."""
-        # SeedSequence takes no negative numbers; slabs of granules above the middle have them
-        return np.random.default_rng([*self.key, crc32(name.encode()), 2 * abs(index) + (index < 0)])
+        # one whole number is the quickest seed; 32 bits a part, no part lost, negatives made odd
+        number = self.key[0] + 1
+        for part in (*self.key[1:], crc32(name.encode()), 2 * abs(index) + (index < 0)):
+            number = number << 32 | part
+        return np.random.default_rng(number)
 
     def child(self, name: str) -> Streams:
         """Return streams of their own for a part that has the same parts again (an embryo)."""

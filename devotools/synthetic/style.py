@@ -38,7 +38,7 @@ class Style:
     core_reach: float
     softness: float
     granules: tuple[GranuleKind, ...]
-    granule_trend: float  # above 0: dark granules gather in the core
+    granule_trend: float  # above 0: granules gather near the rim
     granule_clumping: float
     vacuoles: float
     bare_chromosomes: float
@@ -65,7 +65,7 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
     rng = streams.at("tones")
     resin = pick("resin")
     cytoplasm = resin * (rng.uniform(0.62, 0.86) if pale else pick("cytoplasm"))
-    lift = pick("nuclei_contrast") * (rng.uniform(0.25, 0.8) if pale else 1.0)
+    lift = pick("nuclei_contrast") * (rng.uniform(0.3, 0.85) if pale else 1.0)
     nucleus = cytoplasm + (resin - cytoplasm) * lift
     black = rng.uniform(0.02, 0.22)
     kinds, weights = _chromatin(appearance, streams.at("chromatin"), pale)
@@ -76,26 +76,26 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
         resin=resin,
         cytoplasm=cytoplasm,
         nucleus=nucleus,
-        chromatin=min(rng.uniform(0.05, 0.5), nucleus * 0.62),
+        chromatin=min(rng.uniform(0.06, 0.48), nucleus * 0.62),
         black=black,
         texture=texture,
         speckle=_speckle(tissue, pick("texture"), cytoplasm, pale),
         cell_tone=tissue.uniform(0, 0.035),
         core=-pick("dark_core") * (0.6 if pale else 1.0),
         core_reach=tissue.uniform(0.5, 1.0),
-        softness=tissue.uniform(0.3, 1.0),
+        softness=tissue.uniform(0.4, 1.0),
         granules=_granules(streams.at("granules"), pick, resin, cytoplasm, pale),
         granule_trend=tissue.uniform(-1, 4) * (tissue.random() < 0.6),
         granule_clumping=tissue.uniform(0, 1.3),
         vacuoles=pick("vacuoles"),
         # the pale type shows many clumps whose nucleus the section has left
-        bare_chromosomes=pick("bare_chromosomes") * (4 if pale else 1),
+        bare_chromosomes=pick("bare_chromosomes") * (3 if pale else 1),
         chromatin_kinds=kinds,
         chromatin_weights=weights,
         chromatin_grain=looks.uniform(0.6, 1.4),
         chromatin_threshold=looks.uniform(0.1, 1.2),
         network=bool(looks.random() < 0.2),
-        nuclear_texture=max(texture[1], texture[2]) * looks.uniform(0.3, 0.9)
+        nuclear_texture=max(texture[1], texture[2]) * looks.uniform(0.25, 0.8)
         if pale
         else looks.uniform(0.01, 0.09),
         raggedness=pick("raggedness"),
@@ -105,14 +105,14 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
             looks.uniform(0.6, 1.2),
             looks.uniform(0.15, 0.6),
         ),
-        dim_nuclei=appearance.dim_nuclei,
+        dim_nuclei=appearance.dim_nuclei * (0.4 if pale else 1.0),  # dim enough already
     )
 
 
 def _texture(rng: np.random.Generator, strength: float, pale: bool) -> tuple[float, ...]:
     """Return the noise strengths; the pale type is grainy at the scale of a pixel."""
     most = np.array([0.05, 0.09, 0.05, 0.03, 0.04]) * ([1.5, 1.5, 1, 1, 1] if pale else 1)
-    return tuple(float(value) for value in most * rng.random(5) * strength)
+    return tuple(float(value) for value in most * rng.uniform([0, 0.3, 0.2, 0, 0], 1) * strength)
 
 
 def _speckle(
@@ -129,24 +129,24 @@ def _speckle(
 def _granules(
     rng: np.random.Generator, pick, resin: float, cytoplasm: float, pale: bool
 ) -> tuple[GranuleKind, ...]:
-    """Return four populations: dark, small bright, large bright, and a little darker than around."""
+    """Return four populations: small bright, dark, large bright, and greyish ones."""
     dark, bright = pick("granules_dark"), pick("granules_bright")
     dark_tone = cytoplasm * (rng.uniform(0.6, 0.92) if pale else rng.uniform(0.1, 0.62))
     bright_tone = cytoplasm + (resin - cytoplasm) * rng.uniform(0.4, 1.05)
     irregular = rng.uniform(0, 0.8)
     share = 0.35 if pale else 1.0
     return (
-        GranuleKind("bright", 0.014 * bright, rng.uniform(0.6, 2.0), bright_tone, irregular),
-        GranuleKind("dark", 0.022 * dark * share, rng.uniform(0.8, 2.6), dark_tone, irregular / 2),
+        GranuleKind("bright", 0.017 * bright, rng.uniform(0.6, 1.9), bright_tone, irregular),
+        GranuleKind("dark", 0.026 * dark * share, rng.uniform(0.7, 2.3), dark_tone, irregular / 3),
         GranuleKind(
             "large bright",
             0.005 * bright * rng.random(),
-            rng.uniform(1.8, 3.4),
+            rng.uniform(1.8, 3.0),
             bright_tone,
             irregular,
         ),
         GranuleKind(
-            "grey", 0.008 * dark * rng.random(), rng.uniform(1.0, 3.5), cytoplasm * 0.78, irregular
+            "grey", 0.008 * dark * rng.random(), rng.uniform(1.0, 2.8), cytoplasm * 0.8, irregular
         ),
     )
 
@@ -163,7 +163,7 @@ def _chromatin(
         [
             appearance.speckles,
             appearance.blobs,
-            appearance.clumps * (3.0 if pale else 0.4),
+            appearance.clumps * (4.0 if pale else 0.4),
             2.0 * appearance.clumps * appearance.blobs,
             appearance.nucleolus * (0.2 if pale else 1.0),
             0.04,

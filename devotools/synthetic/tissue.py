@@ -1,20 +1,17 @@
-"""How the body of an embryo looks: outlines, cytoplasm, membranes, granules, vacuoles."""
+"""How the body of an embryo looks: shells round it, cytoplasm in it, membranes between cells."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from .anatomy import Embryo, Section
+from .anatomy import Embryo
 from .appearance import Appearance
+from .cutting import Section
+from .granules import Body, draw_bare_chromosomes, draw_granules, draw_vacuoles
 from .noise import noise_field
-from .shapes import crumb, ellipse, fill
 from .streams import Streams
-from .style import GranuleKind, Style
-
-# Granules and textures stay for this many pixels of depth (embryo of half length 75): rather more
-# than their own size, so that a dozen sections through a whole embryo still look like neighbours.
-PERSISTENCE = 16.0
+from .style import Style
 
 
 def soft_step(distance: np.ndarray, width: float) -> np.ndarray:
@@ -44,9 +41,11 @@ def draw_shells(
         gate = np.clip(noise_field(rng, 25, shape) * 2 + rng.uniform(-0.5, 2.5), 0, 1)
         if rng.random() < 0.4:  # a dashed, crumbling line
             gate = gate * np.clip(noise_field(rng, 1.7, shape) + 0.8, 0, 1)
-        image -= _line(distance, rng.uniform(0.5, 1.1)) * gate * rng.uniform(0.1, 0.65) * (image - 0.1)
+        image -= (
+            _line(distance, rng.uniform(0.5, 1.1)) * gate * rng.uniform(0.08, 0.55) * (image - 0.1)
+        )
         if rng.random() < 0.35:  # the space inside the shell has a tone of its own
-            image += np.clip(distance, 0, 1) * rng.uniform(-0.08, 0.1)
+            image += np.clip(distance, 0, 1) * rng.uniform(-0.08, 0.08)
     if rng.random() < 0.35:
         _crumbly_zone(image, section.inside, rng)
 
@@ -77,24 +76,21 @@ def draw_cytoplasm(
     body += tones.astype(np.float32)[section.cell]
     body += np.clip(edge / (radius * style.core_reach), 0, 1) * np.float32(style.core)
     _draw_membranes(body, section.border, style, appearance, streams)
-    occupied = edge > 2
-    _draw_granules(body, edge, style, streams, radius, depth_px)
-    typical = 0.45 * embryo.cell_radius_um / embryo.pixel_size_um  # a nucleus' radius
-    typical = min(typical, 5.0 / embryo.pixel_size_um, 0.3 * radius)
-    inside = np.argwhere(occupied)
-    if len(inside) > 30:
-        _draw_vacuoles(body, inside, style, streams, typical, depth_px)
-        _draw_bare_chromosomes(body, inside, style, streams, typical, depth_px)
+    typical = min(0.45 * embryo.cell_radius_um, 5.0) / embryo.pixel_size_um  # a nucleus' radius
+    typical = min(typical, 0.3 * radius)
+    content = Body(body, edge, style, streams, embryo.centre_px, radius, typical, depth_px)
+    draw_granules(content)
+    draw_vacuoles(content)
+    draw_bare_chromosomes(content)
+    body += noise_field(streams.at("grain"), 0.7, image.shape) * np.float32(0.5 * style.texture[1])
     if style.softness > 0.3:
         body = cv2.GaussianBlur(body, (0, 0), style.softness * size / 256)
     image += soft_step(edge, rng.uniform(0.8, 2.5)) * (body - image)
-    return occupied
+    return edge > 2
 
 
-def _texture(
-    style: Style, streams: Streams, shape: tuple[int, int], depth_px: float
-) -> np.ndarray:
-    """Return cytoplasm (H, W) float32: grain of several sizes, the coarse ones sliding with depth."""
+def _texture(style: Style, streams: Streams, shape: tuple[int, int], depth_px: float) -> np.ndarray:
+    """Return cytoplasm (H, W) float32 with grain of several sizes, sliding with depth."""
     rng = streams.at("texture")
     body = np.full(shape, style.cytoplasm, np.float32)
     for sigma, strength in zip((0, 0.7, 1.7, 6, 25), style.texture, strict=True):
@@ -121,116 +117,3 @@ def _draw_membranes(
         body -= line * np.float32(rng.uniform(0.05, 0.6)) * (body - 0.1)
     else:
         body += line * np.float32(rng.uniform(0.1, 0.5)) * (style.resin - body)
-
-
-def _draw_granules(
-    body: np.ndarray,
-    edge: np.ndarray,
-    style: Style,
-    streams: Streams,
-    radius: float,
-    depth_px: float,
-) -> None:
-    """Fill the cytoplasm with granules that stay for a few sections."""
-    unit = float(np.clip(radius / 75, 0.55, 2.4))
-    clumping = noise_field(streams.at("granule clumps"), 12, body.shape) * style.granule_clumping
-    for kind in style.granules:
-        rows, cols, radii, tones, rng = _granules_at(kind, style, streams, len(body), unit, depth_px)
-        row_index, col_index = rows.astype(int), cols.astype(int)
-        inner = edge[row_index, col_index]
-        sign = -1 if kind.name == "bright" else 1
-        odds = sign * clumping[row_index, col_index]
-        odds = odds - style.granule_trend * 2 * (inner / radius - 0.35)
-        shown = (inner > 2) & (rng.random(len(rows)) < 1 / (1 + np.exp(-odds)))
-        for picked in np.flatnonzero(shown)[:900]:
-            _draw_granule(body, rows[picked], cols[picked], radii[picked], tones[picked], kind, style, rng)
-
-
-def _granules_at(
-    kind: GranuleKind, style: Style, streams: Streams, size: int, unit: float, depth_px: float
-):
-    """Return rows, cols, radii and tones of one kind's granules that a section meets.
-
-    Depth is divided into slabs, each with granules of its own, so that any section can be drawn
-    without drawing the whole embryo and neighbours share their granules.
-    """
-    slab = 2 * PERSISTENCE * unit
-    here = int(np.floor(depth_px / slab))
-    parts = []
-    for number in (here - 1, here, here + 1):
-        rng = streams.at(kind.name, number)
-        # twice as many as wanted: half of them fall to the clumping
-        count = min(int(2 * kind.density / unit**2 * size * size), 6000)
-        part = rng.random((6, count))
-        away = np.abs((number + part[0]) * slab - depth_px) / (slab / 2)
-        parts.append(part[:, away < 1])
-        parts[-1][0] = np.sqrt(1 - away[away < 1] ** 2)
-    found = np.concatenate(parts, axis=1)
-    spread = np.sqrt(-2 * np.log(found[3] + 1e-9)) * np.cos(2 * np.pi * found[4])  # Box-Muller
-    radii = np.clip(1.2 * kind.radius * unit * np.exp(0.35 * spread) * found[0], 0.5, 9 * unit)
-    tones = style.cytoplasm + (kind.tone - style.cytoplasm) * np.clip(0.55 + 0.5 * found[5], 0.25, 1.1)
-    return found[1] * (size - 1), found[2] * (size - 1), radii, tones, streams.at(kind.name + " looks")
-
-
-def _draw_granule(
-    body: np.ndarray,
-    row: float,
-    col: float,
-    radius: float,
-    tone: float,
-    kind: GranuleKind,
-    style: Style,
-    rng: np.random.Generator,
-) -> None:
-    """Draw one granule: a dot, an ellipse or a crumb; large bright ones at times a ring."""
-    chance, flat, turn = rng.random(3)
-    if radius < 1.1:
-        body[int(row), int(col)] = tone
-    elif chance < kind.irregular and radius > 1.6:
-        fill(body, crumb(rng, row, col, radius, 0.22), tone)
-    else:
-        ellipse(body, row, col, (radius, radius * (0.65 + 0.35 * flat)), 180 * turn, tone)
-        if kind.name != "dark" and radius > 2.5 and chance > 0.95:
-            ellipse(body, row, col, (radius / 2, radius / 2), 0, style.cytoplasm)
-
-
-def _some_places(
-    streams: Streams, name: str, mean: float, inside: np.ndarray, typical: float, depth_px: float
-):
-    """Yield (generator, row, col) of rare bodies, each about as deep as a nucleus."""
-    slab = int(np.floor(depth_px / (2 * typical)))
-    rng = streams.at(name, slab)
-    for number in range(int(rng.poisson(mean))):
-        row, col = inside[int(rng.random() * len(inside))]
-        yield streams.at(name + " looks", 1000 * slab + number), float(row), float(col)
-
-
-def _draw_vacuoles(
-    body: np.ndarray, inside: np.ndarray, style: Style, streams: Streams, typical: float, depth_px: float
-) -> None:
-    """Draw bright vacuoles, bright yolk clusters and large dark bodies: not nuclei, but alike."""
-    for rng, row, col in _some_places(streams, "vacuoles", 1.3 * style.vacuoles, inside, typical, depth_px):
-        radius = typical * (rng.uniform(0.25, 0.75) if rng.random() < 0.3 else rng.uniform(0.12, 0.4))
-        tone = style.cytoplasm + (style.resin - style.cytoplasm) * rng.uniform(0.5, 1.05)
-        if rng.random() < 0.5:
-            fill(body, crumb(rng, row, col, radius, 0.35), tone)
-            continue
-        for _ in range(int(rng.integers(4, 14))):
-            drop = max(1.0, radius * rng.uniform(0.15, 0.35))
-            place = rng.normal(0, radius / 2, 2) + (row, col)
-            ellipse(body, *place, (drop, drop), 0, tone * rng.uniform(0.85, 1.0))
-    for rng, row, col in _some_places(streams, "bodies", 0.4 * style.vacuoles, inside, typical, depth_px):
-        dark = style.granules[1].tone * rng.uniform(0.8, 1.5)
-        fill(body, crumb(rng, row, col, typical * rng.uniform(0.2, 0.6), 0.2), dark)
-
-
-def _draw_bare_chromosomes(
-    body: np.ndarray, inside: np.ndarray, style: Style, streams: Streams, typical: float, depth_px: float
-) -> None:
-    """Draw black clumps without a nuclear zone, as in a dividing cell."""
-    mean = style.bare_chromosomes
-    for rng, row, col in _some_places(streams, "bare", mean, inside, typical, depth_px):
-        radius = max(1.0, typical * rng.uniform(0.06, 0.2))
-        for _ in range(int(rng.integers(1, 5))):
-            place = rng.normal(0, 1.2 * radius, 2) + (row, col)
-            fill(body, crumb(rng, *place, radius, 0.35), style.black)

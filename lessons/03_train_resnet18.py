@@ -1,0 +1,229 @@
+# %% [markdown]
+# # 3. Train a ResNet18
+#
+# Now a network learns. You take it apart to see what it is made of, compute its loss by hand on
+# a picture of 16 pixels, check that it *can* learn at all, and then train it for real, here, on
+# the processor of this machine, from random numbers.
+#
+# **What you will learn**
+#
+# - what ResNet18 and a feature pyramid do, with the shape of every tensor;
+# - what cross-entropy and Dice punish, computed by hand;
+# - why one trains on a single batch first;
+# - to train with a validation set, and to read the curves.
+#
+# **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
+# picture. **Time:** 30 minutes to read, about 2 minutes to run. **Network:** none.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+import devotools as dt
+
+dt.seed_everything(0)
+
+# %% [markdown]
+# ## The network
+#
+# **ResNet18** is 18 layers of filters in four stages. Each stage halves height and width and
+# doubles the number of features: from *where* to *what*. Its trick is the **residual block**,
+# which adds its input to its output, so that a block need only learn a correction.
+#
+# *Look at the shapes:* what becomes of 128 x 128 pixels?
+
+# %%
+model = dt.ResNet18FPN()  # random weights
+picture = torch.zeros(1, 1, 128, 128)  # (N, channels, H, W)
+with torch.no_grad():
+    stages = model.encode(picture)
+    levels = model.pyramid(stages)
+    logits = model(picture)
+print("picture      ", tuple(picture.shape))
+for name in stages:
+    print(f"stage {name}      ", tuple(stages[name].shape), "-> pyramid", tuple(levels[name].shape))
+print("logits       ", tuple(logits.shape))
+
+# %% [markdown]
+# Stage 4 knows most about *what* it sees, but has only 4 x 4 places to say it. The **feature
+# pyramid** carries that knowledge back down: each level is enlarged and added to the finer one
+# below. At the end stands one number for each pixel, a **logit**: above 0 means *rather nucleus*.
+
+# %%
+millions = sum(weights.numel() for weights in model.parameters()) / 1e6
+print(f"{millions:.1f} million numbers to learn")
+block = model.encoder.layer1[0]
+print(block)
+
+# %% [markdown]
+# ## The loss, by hand
+#
+# Four by four pixels, one nucleus of four, and a network that finds three of them and one that
+# is not there. With probability `p` for the right answer, **cross-entropy** costs `-log(p)`.
+
+# %%
+true = torch.zeros(1, 1, 4, 4)
+true[..., 1:3, 1:3] = 1  # the nucleus
+probability = torch.full((1, 1, 4, 4), 0.1)
+probability[..., 1:3, 1:3] = 0.9
+probability[..., 2, 2] = 0.1  # a pixel missed
+probability[..., 0, 0] = 0.9  # a pixel made up
+logits = torch.logit(probability)
+
+by_hand = -(14 * np.log(0.9) + 2 * np.log(0.1)) / 16  # 14 pixels right, 2 wrong
+by_torch = torch.nn.functional.binary_cross_entropy_with_logits(logits, true)
+print(f"cross-entropy: {by_hand:.4f} by hand, {by_torch:.4f} by PyTorch")
+
+# %% [markdown]
+# **Soft Dice** looks at the overlap instead: twice the probability that lies on the nucleus,
+# over all probability plus all nucleus. (The 1 keeps an empty picture from dividing by zero.)
+
+# %%
+overlap = 3 * 0.9 + 0.1
+total = (4 * 0.9 + 12 * 0.1) + 4
+by_hand = 1 - (2 * overlap + 1) / (total + 1)
+print(f"Dice loss:     {by_hand:.4f} by hand, {dt.soft_dice_loss(logits, true):.4f} by devotools")
+
+# %% [markdown]
+# *Predict:* a network answers 0.1 everywhere, so it finds nothing. Which of the two losses calls
+# that nearly good, and which does not?
+
+# %%
+nothing = torch.logit(torch.full((1, 1, 100, 100), 0.1))
+rare = torch.zeros(1, 1, 100, 100)
+rare[..., :10, :20] = 1  # 2 % of the pixels, as in lesson 1
+entropy = torch.nn.functional.binary_cross_entropy_with_logits(nothing, rare)
+print(f"cross-entropy {entropy:.2f}, Dice loss {dt.soft_dice_loss(nothing, rare):.2f}")
+
+# %% [markdown]
+# Cross-entropy is content, for nearly all pixels are right. Dice is not. We use their sum: one
+# gives a steady slope from the first step, the other cares about the nuclei.
+
+# %% [markdown]
+# ## One batch first
+#
+# Before hours of training, ask for the least: can the network learn *eight pictures by heart*?
+# If not, something is broken, and more data will not help.
+#
+# The pictures are drawn with the clutter switched off (no label bar, dirt, folds or second
+# embryo), so that two minutes are enough. The shipped model learned with all of it.
+
+# %%
+clear = dt.Appearance().without("label_bar", "dirt", "folds", "hairs", "second_embryo", "frame")
+folder = Path(tempfile.mkdtemp()) / "drawn"
+dt.synthesize_dataset(folder, embryos=24, sections=6, size=160, seed=3, appearance=clear)
+split = dt.split_by_embryo(dt.read_dataset(folder), val=0.2, test=0.2, seed=0)
+print({side: len(getattr(split, side)) for side in ("train", "val", "test")}, "sections")
+
+# %%
+size = 128
+train_set = dt.NucleusDataset(split.train, dt.train_transform(size, seed=0))
+images, masks = next(iter(dt.make_loader(train_set, batch_size=8, shuffle=True)))
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+losses = []
+for _step in range(25):
+    loss = dt.segmentation_loss(model(images), masks)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+assert losses[-1] < 0.6 * losses[0], "the network cannot learn even one batch: look for a bug"
+
+# %%
+# alt: The loss of a single batch, a line that falls steeply over 25 steps.
+_, ax = plt.subplots(figsize=(5, 2.8), layout="constrained")
+ax.plot(losses, color="#0072B2")
+_ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", ylim=(0, None))
+
+# %% [markdown]
+# *Figure 1. The loss on one batch that is shown again and again. It falls: gradients flow, image
+# and mask belong together, the loss has the right sign. It says nothing about other pictures.*
+
+# %% [markdown]
+# ## Train
+#
+# Now with all training sections, and with a **validation set** of other embryos. After each pass
+# over the data (an *epoch*) the network is judged on it, and `fit` keeps the weights that did
+# best. Both sets come from lesson 2's dataset; whole embryos are on one side, as in lesson 1.
+
+# %% tags=["nbval-ignore-output"]
+dt.seed_everything(0)
+model = dt.ResNet18FPN()
+val_set = dt.NucleusDataset(split.val, dt.eval_transform(192))
+train_loader = dt.make_loader(train_set, batch_size=8, shuffle=True, seed=0)
+val_loader = dt.make_loader(val_set, batch_size=8, shuffle=False)
+history = dt.fit(model, train_loader, val_loader, dt.TrainConfig(epochs=24, device="cpu"))
+print(f"validation IoU {history.best_iou:.2f} in epoch {history.best_epoch}")
+
+# %%
+# alt: Two panels. Left, training and validation loss falling over the epochs. Right, the
+#   validation IoU rising, with a star at the epoch whose weights were kept.
+assert history.best_iou > 0.25, "it should have learned something by now"
+_ = dt.plot_history(history)
+
+# %% [markdown]
+# *Figure 2. Loss and validation score. Read them together:*
+#
+# - both losses fall: it learns;
+# - training falls, validation rises: it learns by heart (**overfitting**): more augmentation,
+#   more embryos, or stop earlier;
+# - both stay high: it cannot, or may not yet: train longer, or with a larger step.
+#
+# *Predict:* on a section of a test embryo, that nobody has used so far, will it find the nuclei?
+
+# %% tags=["nbval-ignore-output"]
+# alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on many of the
+#   dashed blue outlines, the true nuclei; some are missed and some are wrong.
+model.working_side = 192  # the longest side at which it was judged
+_, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+for ax, pair in zip(axes, split.test[2::9], strict=False):
+    image = dt.read_image(pair.image)
+    found = dt.label_nuclei(dt.predict_probability(model, image))
+    _ = dt.show_overlay(image, found, ax, true=dt.read_mask(pair.mask), title=pair.name)
+
+# %% [markdown]
+# *Figure 3. Prediction (solid orange) and truth (dashed blue) on embryos that the network has
+# never seen, after about a minute of training.*
+#
+# The model that comes with devotools, `dt.load_model("nuclei")`, is this same network. It was
+# trained by this same recipe for longer, on thousands of embryos with all the clutter; lesson 4
+# puts it to the test.
+
+# %% [markdown]
+# ## Exercise: does the pyramid matter?
+#
+# Without the pyramid the answer would come from stage 4 alone. How many pixels of a 128 x 128
+# picture share one place of stage 4? (A nucleus is about 20 pixels wide.)
+
+# %%
+pixels_per_place = None  # one number: height times width
+
+# %% tags=["solution"]
+side = 128 // stages["4"].shape[-1]  # 32
+pixels_per_place = side * side
+
+# %%
+if pixels_per_place is None:
+    print("not yet: compare the 128 x 128 of the picture with the 4 x 4 of stage 4")
+elif pixels_per_place == 32:
+    print("not yet: that is one side; a place is as high as it is wide")
+else:
+    print("solved" if pixels_per_place == 1024 else "not yet: divide the number of pixels by 16")
+
+# %% [markdown]
+# ## What to take along
+#
+# - Stages go from *where* to *what*; the pyramid brings both together.
+# - Cross-entropy counts pixels, Dice overlap; their sum learns rare things.
+# - Overfit one batch first. Then train, validate on other embryos, keep the best.
+#
+# Next: [lesson 4, evaluate](04_evaluate.ipynb).
+#
+# **Further reading:** He and others, [Deep residual learning for image
+# recognition](https://arxiv.org/abs/1512.03385), 2015; Lin and others, [Feature pyramid networks
+# for object detection](https://arxiv.org/abs/1612.03144), 2016; Milletari and others,
+# [V-Net](https://arxiv.org/abs/1606.04797), 2016, for the Dice loss.
