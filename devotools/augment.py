@@ -22,16 +22,16 @@ def train_transform(size: int, seed: int | None = None) -> A.Compose:
 
     Call it as ``transform(image=image, mask=mask)`` with an (H, W) float32 image in [0, 1] and an
     (H, W) uint8 or float32 mask; the answer's ``"image"`` and ``"mask"`` are (size, size). The
-    picture's longest side first becomes 0.8 to 2.2 times ``size``, so that nuclei are met at many
+    picture's longest side first becomes 1.0 to 2.2 times ``size``, so that nuclei are met at many
     magnifications; then come a crop, turns and flips, a gentle bend, and changes of light and
     sharpness that other microscopes might make. Masks are taken from the nearest pixel, so they
     stay binary.
 
     The same ``seed`` gives the same sequence of choices; without one they differ each time.
-    Raises :class:`~devotools._validate.InputError` for a ``size`` below 1. Source:
-    albumentations 2.0. Taught in lesson 02.
+    Raises :class:`~devotools._validate.InputError` for a ``size`` below 8, too small to bend.
+    Source: albumentations 2.0. Taught in lesson 02.
     """
-    size = check_count(size, "size")
+    size = check_count(size, "size", least=8)
     seed = None if seed is None else check_count(seed, "seed", least=0)
     return A.Compose(_geometry(size) + _light(), seed=seed, strict=True)
 
@@ -47,7 +47,7 @@ def eval_transform(size: int) -> A.Compose:
 
 
 def _geometry(size: int) -> list[A.BasicTransform]:
-    sides = [max(1, round(size * step / 10)) for step in range(8, 23)]  # 0.8 to 2.2 times size
+    sides = [max(1, round(size * step / 10)) for step in range(10, 23)]  # 1.0 to 2.2 times size
     return [
         *_fit_longest_side(sides),
         _pad(size, "random"),
@@ -96,7 +96,7 @@ def _fit_longest_side(side: int | list[int]) -> list[A.BasicTransform]:
         A.LongestMaxSize(
             max_size=side,
             interpolation=cv2.INTER_LINEAR,
-            mask_interpolation=cv2.INTER_NEAREST,
+            mask_interpolation=cv2.INTER_NEAREST_EXACT,  # the plain one shifts by up to a pixel
             area_for_downscale="image",
         )
     ]

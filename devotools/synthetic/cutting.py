@@ -139,9 +139,9 @@ def _outline(
     if embryo.lobe is None:
         return inside
     cell, core = embryo.lobe
-    lobes = np.maximum(
-        cell * embryo.cell_radius_um - cell_distance, (edge * core - radius) * mean_axis
-    )
+    # with many small cells the lobes are groups of them: an embryo is no bunch of grapes
+    reach = max(cell * embryo.cell_radius_um, 0.45 * wide)
+    lobes = np.maximum(reach - cell_distance, (edge * core - radius) * mean_axis)
     return cv2.GaussianBlur(np.minimum(inside, lobes), (0, 0), 1.6)
 
 

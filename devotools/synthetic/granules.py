@@ -33,8 +33,9 @@ class Body:
 
     @property
     def unit(self) -> float:
-        """Magnification: 1 for an embryo with a half length of 75 pixels."""
-        return float(np.clip(self.radius / 75, 0.55, 2.4))
+        """Magnification: 1 for an embryo with a half length of 75 of 256 pixels."""
+        pixel = len(self.tone) / 256
+        return float(np.clip(self.radius / 75, 0.55 * pixel, 2.4 * pixel))
 
 
 def draw_granules(body: Body) -> None:

@@ -21,7 +21,7 @@ from .nuclei import draw_nucleus
 from .optics import take_picture
 from .streams import Streams
 from .style import Style, draw_style
-from .tissue import draw_cytoplasm, draw_shells
+from .tissue import Specimen, draw_cytoplasm, draw_shells
 
 HALF_EMBRYO_UM = 18.0  # half the length of an egg's middle section, between across and along
 
@@ -126,9 +126,8 @@ def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarr
     inside = np.full(image.shape, -np.inf, np.float32)
     for index, embryo in enumerate(scene.embryos):
         own = streams.child(f"body {index - len(scene.embryos)}")
-        inside = _draw_body(
-            image, labels, embryo, _own_style(scene, index, own), own, depth_um, shift, appearance
-        )
+        specimen = Specimen(embryo, _own_style(scene, index, own), appearance, own)
+        inside = _draw_body(image, labels, specimen, depth_um, shift)
     draw_threads(image, appearance, streams.at("threads", number))
     draw_wedge(image, labels, appearance, streams.at("wedge", number), inside)
     draw_frame(image, labels, appearance, streams.at("frame"))
@@ -149,21 +148,17 @@ def _own_style(scene: Scene, index: int, streams: Streams) -> Style:
 def _draw_body(
     image: np.ndarray,
     labels: np.ndarray,
-    embryo: Embryo,
-    style: Style,
-    streams: Streams,
+    specimen: Specimen,
     depth_um: float,
     shift: np.ndarray,
-    appearance: Appearance,
 ) -> np.ndarray:
     """Draw one embryo with its nuclei, in place; return the distance inside its outline (px)."""
-    section = cut(embryo, depth_um, len(image), (float(shift[0]), float(shift[1])))
-    draw_shells(image, section, appearance, streams, embryo.radius_px)
-    depth_px = depth_um / embryo.pixel_size_um
-    covered = draw_cytoplasm(image, section, embryo, style, appearance, streams, depth_px)
+    section = cut(specimen.embryo, depth_um, len(image), (float(shift[0]), float(shift[1])))
+    draw_shells(image, section, specimen)
+    covered = draw_cytoplasm(image, section, specimen, depth_um)
     labels[covered] = 0  # an embryo in front hides what is behind it
     for nucleus in section.nuclei:
-        draw_nucleus(image, labels, nucleus, style, streams)
+        draw_nucleus(image, labels, nucleus, specimen.style, specimen.streams)
     return section.inside
 
 

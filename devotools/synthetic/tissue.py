@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -14,9 +16,14 @@ from .streams import Streams
 from .style import Style
 
 
-def soft_step(distance: np.ndarray, width: float) -> np.ndarray:
-    """Return 0 outside to 1 inside, over `width` pixels."""
-    return np.clip(distance / width + 0.5, 0, 1)
+@dataclass(frozen=True)
+class Specimen:
+    """One embryo with its looks and its chance."""
+
+    embryo: Embryo
+    style: Style
+    appearance: Appearance
+    streams: Streams
 
 
 def _line(distance: np.ndarray, width: float) -> np.ndarray:
@@ -26,13 +33,12 @@ def _line(distance: np.ndarray, width: float) -> np.ndarray:
     return scaled * scaled * scaled  # a cheap exp(-x^2)
 
 
-def draw_shells(
-    image: np.ndarray, section: Section, appearance: Appearance, streams: Streams, radius: float
-) -> None:
+def draw_shells(image: np.ndarray, section: Section, specimen: Specimen) -> None:
     """Draw eggshell, vitelline layer and loose outlines round an embryo, in place."""
-    rng = streams.at("eggshell")
-    if rng.random() >= appearance.eggshell:
+    rng = specimen.streams.at("eggshell")
+    if rng.random() >= specimen.appearance.eggshell:
         return
+    radius = specimen.embryo.radius_px
     shape, scale = image.shape, min(1.0, radius / 70)
     for _ in range(int(rng.integers(1, 4))):
         away = rng.uniform(1, 0.16 * radius + 3) if rng.random() < 0.8 else rng.uniform(-0.5, 2)
@@ -58,16 +64,11 @@ def _crumbly_zone(image: np.ndarray, inside: np.ndarray, rng: np.random.Generato
 
 
 def draw_cytoplasm(
-    image: np.ndarray,
-    section: Section,
-    embryo: Embryo,
-    style: Style,
-    appearance: Appearance,
-    streams: Streams,
-    depth_px: float,
+    image: np.ndarray, section: Section, specimen: Specimen, depth_um: float
 ) -> np.ndarray:
     """Fill the embryo with cytoplasm and its granules, in place; return where it is (H, W) bool."""
-    size, radius = len(image), embryo.radius_px
+    embryo, style, streams = specimen.embryo, specimen.style, specimen.streams
+    radius, depth_px = embryo.radius_px, depth_um / embryo.pixel_size_um
     rng = streams.at("cytoplasm")
     edge = section.inside + noise_field(rng, 3, image.shape, depth_px / 8) * rng.uniform(0.1, 0.8)
     edge = edge + noise_field(rng, 12, image.shape, depth_px / 8) * rng.uniform(0, 1.5)
@@ -75,7 +76,7 @@ def draw_cytoplasm(
     tones = streams.at("cell tone").normal(0, style.cell_tone, max(len(embryo.cells_um), 1))
     body += tones.astype(np.float32)[section.cell]
     body += np.clip(edge / (radius * style.core_reach), 0, 1) * np.float32(style.core)
-    _draw_membranes(body, section.border, style, appearance, streams)
+    _draw_membranes(body, section.border, specimen)
     typical = min(0.45 * embryo.cell_radius_um, 5.0) / embryo.pixel_size_um  # a nucleus' radius
     typical = min(typical, 0.3 * radius)
     content = Body(body, edge, style, streams, embryo.centre_px, radius, typical, depth_px)
@@ -84,8 +85,8 @@ def draw_cytoplasm(
     draw_bare_chromosomes(content)
     body += noise_field(streams.at("grain"), 0.7, image.shape) * np.float32(0.5 * style.texture[1])
     if style.softness > 0.3:
-        body = cv2.GaussianBlur(body, (0, 0), style.softness * size / 256)
-    image += soft_step(edge, rng.uniform(0.8, 2.5)) * (body - image)
+        body = cv2.GaussianBlur(body, (0, 0), style.softness * len(image) / 256)
+    image += np.clip(edge / rng.uniform(0.8, 2.5) + 0.5, 0, 1) * (body - image)
     return edge > 2
 
 
@@ -103,12 +104,10 @@ def _texture(style: Style, streams: Streams, shape: tuple[int, int], depth_px: f
     return body
 
 
-def _draw_membranes(
-    body: np.ndarray, border: np.ndarray, style: Style, appearance: Appearance, streams: Streams
-) -> None:
+def _draw_membranes(body: np.ndarray, border: np.ndarray, specimen: Specimen) -> None:
     """Draw the borders between cells: thin dark lines mostly, pale gaps at times."""
-    rng = streams.at("membranes")
-    if rng.random() >= appearance.membranes:
+    rng = specimen.streams.at("membranes")
+    if rng.random() >= specimen.appearance.membranes:
         return
     wavy = border - 0.3 + noise_field(rng, 6, body.shape) * rng.uniform(0, 1.2)
     gate = np.clip(noise_field(rng, 25, body.shape) + rng.uniform(-0.6, 1.0), 0, 1)
@@ -116,4 +115,4 @@ def _draw_membranes(
     if rng.random() < 0.75:
         body -= line * np.float32(rng.uniform(0.05, 0.6)) * (body - 0.1)
     else:
-        body += line * np.float32(rng.uniform(0.1, 0.5)) * (style.resin - body)
+        body += line * np.float32(rng.uniform(0.1, 0.5)) * (specimen.style.resin - body)

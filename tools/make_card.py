@@ -1,0 +1,141 @@
+"""Write the model card from what was measured: `make card`.
+
+Scores `nuclei` on drawn test embryos, draws the two figures, and fills the card's figures from the
+weights' own metadata and from the stored scores. `--real DIR` also scores a folder of real
+micrographs; its pictures stay where they are, only the scores are stored.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import devotools as dt
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ROOT / "devotools" / "weights"
+RESULTS = ROOT / "benchmarks" / "results"
+DRAWN = "devotools synthesize --out drawn --embryos 50 --sections 4 --seed 2000003"
+TEMPLATE = """\
+# Model card: `nuclei`
+
+Finds the nuclei in transmission electron micrographs of the *C. elegans* embryo (the appearance of
+WormImage). Made by `python tools/make_card.py`; every figure below is measured by the command
+beside it.
+
+![Input, prediction and mask of drawn test embryos, one row each](columns.png)
+
+## What it is
+
+- **Architecture**: `ResNet18FPN`: torchvision's ResNet18 with a one-channel first layer, its
+  feature pyramid of 64 channels, a head of two convolutions; {parameters:.1f} million weights,
+  {mebibytes:.1f} MiB in half precision. Random start; no ImageNet.
+- **Data**: {pool} drawn sections, each of another embryo (`devotools.synthetic`). **No real
+  micrograph was used for training, or for choosing weights, threshold or scale.**
+- **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
+  {device}, torch {torch}.
+- **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
+  is about {nucleus:.0f} pixels wide; chosen on {validation_sections} drawn validation sections
+  among {sides}.
+- **Threshold**: {threshold}, not tuned.
+
+## How good it is
+
+| measured on | pictures | IoU | Dice | precision | recall | F1 |
+|---|---|---|---|---|---|---|
+{rows}
+
+IoU and Dice are means over pictures; precision, recall and F1 pool all nuclei (IoU of at least
+0.5 with the true one).
+
+- *Drawn test embryos*: `{drawn}`, then `devotools evaluate --data drawn`. Never used in training.
+{real_note}
+
+## Where it fails
+
+![The drawn test sections with the lowest scores: input, prediction, mask](failures.png)
+
+The picture shows the drawn test sections with the lowest scores
+(`python benchmarks/columns.py --worst`). Expect misses where the knife only grazed a nucleus,
+where the frame cuts it, and in pale embryos whose nuclei hardly differ from the cytoplasm; expect
+false nuclei where vacuoles or bright yolk lie together.
+
+## Use
+
+For counting and measuring nuclei in sections like those it was drawn after, with a look at the
+overlays before the numbers are believed. Not for diagnosis; not, without a test on labelled
+pictures of your own, for other animals, stains or microscopes. `devotools train --init nuclei`
+goes on from it with your labels.
+
+Weights and card: MIT, as the code.
+"""
+REAL_NOTE = """\
+- *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
+  `devotools evaluate --data DIR`. These pictures cannot be redistributed, so nobody can repeat
+  this row from the repository alone. The masks are rough, and one lacks two nuclei that are there.
+"""
+
+
+def run(command: str, folder: str) -> None:
+    """Run a command of devotools in ``folder``, as a reader would type it."""
+    words = [sys.executable, "-m", "devotools", *command.split()[1:]]
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def measure(real: Path | None) -> None:
+    """Score the model, and store the scores under benchmarks/results."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        run(DRAWN, scratch)
+        run(f"devotools evaluate --data drawn --json {RESULTS / 'drawn_test.json'}", scratch)
+    if real is not None:
+        run(f"devotools evaluate --data {real.resolve()} --json {RESULTS / 'real.json'}", ".")
+    for name, options in (("columns", []), ("failures", ["--worst"])):
+        script = [sys.executable, str(ROOT / "benchmarks" / "columns.py"), *options]
+        subprocess.run([*script, "--out", str(WEIGHTS / f"{name}.png")], check=True)
+
+
+def row(name: str, path: Path) -> str:
+    """One line of the table of scores."""
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    figures = (f"{scores[key]:.3f}" for key in ("iou", "dice", "precision", "recall", "f1"))
+    return f"| {name} | {scores['images']} | " + " | ".join(figures) + " |"
+
+
+def write_card() -> None:
+    """Fill the template from the weights' metadata and the stored scores."""
+    model = dt.load_model("nuclei")
+    card, real = model.metadata, RESULTS / "real.json"
+    rows = [row("drawn test embryos", RESULTS / "drawn_test.json")]
+    if real.exists():
+        rows.append(row("real micrographs", real))
+    text = TEMPLATE.format(
+        parameters=sum(weights.numel() for weights in model.parameters()) / 1e6,
+        mebibytes=(WEIGHTS / "nuclei.safetensors").stat().st_size / 2**20,
+        side=model.working_side,
+        nucleus=model.working_nucleus,
+        sides=", ".join(f"{side} (IoU {s[0]:.3f})" for side, s in card["working_sides"].items()),
+        validation_sections=card["validation"]["sections"],
+        threshold=dt.THRESHOLD,
+        rows="\n".join(rows),
+        drawn=DRAWN,
+        real_note=REAL_NOTE.rstrip() if real.exists() else "",
+        **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
+        **{key: card["settings"][key] for key in ("pool", "steps")},
+    )
+    (WEIGHTS / "README.md").write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--real", type=Path, help="folder of real micrographs with masks")
+    measure(parser.parse_args().real)
+    write_card()
+    print(f"wrote {(WEIGHTS / 'README.md').relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
