@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks weights lint constraints clean
+.PHONY: help setup run test test-browser lab notebooks weights card lint constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -54,6 +54,9 @@ notebooks: setup ## build and execute the notebooks from lessons/*.py
 
 weights: setup ## train the shipped model again
 	$(RUN) tools/make_weights.py
+
+card: setup ## measure the shipped model again and write its card
+	$(RUN) tools/make_card.py
 
 lint: setup ## check style
 	$(RUN) -m ruff check .

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from skimage.measure import label
-from torch.utils.data import Dataset
 
 from devotools._validate import InputError, check_same_shape
 from devotools.datasets import NucleusDataset, read_dataset
@@ -95,9 +94,8 @@ def evaluate(
 def _pairs(data: str | Path | Sequence[ImageMaskPair] | NucleusDataset) -> list[ImageMaskPair]:
     if isinstance(data, (str, Path)):
         return read_dataset(data)
-    if not isinstance(data, Iterable | Dataset):
-        data = ()
-    pairs = list(data.pairs if isinstance(data, NucleusDataset) else data)
+    sections = data.pairs if isinstance(data, NucleusDataset) else data
+    pairs = list(sections) if isinstance(sections, Iterable) else []
     if not pairs or not all(isinstance(pair, ImageMaskPair) for pair in pairs):
         raise InputError(
             f"data is a {type(data).__name__} of {len(pairs)}; expected a folder with "

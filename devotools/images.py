@@ -24,6 +24,7 @@ from devotools._validate import InputError, check_folder, check_image, check_lab
 TIFF_SUFFIXES = {".tif", ".tiff"}
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 MICROSCOPE_SUFFIXES = {".czi", ".nd2", ".lif", ".oib", ".oif", ".dm3", ".dm4", ".mrc", ".vsi"}
+MAX_PIXELS = 2**30  # a damaged TIFF may claim any size, and fill the memory before it fails
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
@@ -219,6 +220,12 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
         alike = sum(other.shape == series.shape for other in tiff.series)  # thumbnails are smaller
         if alike > 1:
             raise _stack_error(path, f"{alike} pages")
+        if series.size > MAX_PIXELS:
+            raise InputError(
+                f"{str(path)!r} says that it holds {series.size:,} numbers; expected "
+                f"{MAX_PIXELS:,} at most. Cut it into smaller pictures, or copy it again if "
+                "it is damaged."
+            )
         array, axes = series.asarray(), series.axes
         page = series.keyframe
     palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
@@ -233,7 +240,7 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     array = array.reshape(array.shape[array.ndim - keep :])
     ink = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
     if ink and as_shown:
-        array = ~array  # such files store ink, not light: 0 is white. Not bool: so tifffile writes True
+        array = ~array  # 0 is white; not so for bool, where tifffile's writer merely says it
     return array
 
 

@@ -19,7 +19,7 @@ from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet18_Weights, resnet18
@@ -184,10 +184,7 @@ def save_model(
         ) from error
     tensors = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
     with replace_file(path) as temporary:
-        try:
-            save_file(tensors, temporary, description)
-        except SafetensorError as error:  # a full disk, for example
-            raise OSError(str(error)) from error
+        temporary.write_bytes(save(tensors, description))
 
 
 def load_model(

@@ -9,7 +9,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from skimage.measure import find_contours
+from skimage.measure import find_contours, regionprops
 from skimage.segmentation import find_boundaries
 
 from devotools._validate import (
@@ -145,21 +145,20 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     edge = find_boundaries(large, mode="inner")
     picture[find_boundaries(large, mode="outer") & ~edge] = 0  # a dark rim shows on white
     picture[edge] = orange
-    for nucleus in np.unique(labels[labels > 0]):
-        rows, columns = np.nonzero(labels == nucleus)
-        at = (int((columns.mean() + 0.5) * times) - 6, int((rows.mean() + 0.5) * times) + 5)
+    for nucleus in regionprops(labels):
+        row, column = nucleus.centroid
+        at = (int((column + 0.5) * times) - 6, int((row + 0.5) * times) + 5)
         for colour, width in (((0, 0, 0), 3), (orange, 1)):
-            cv2.putText(
-                picture,
-                str(nucleus),
-                at,
-                cv2.FONT_HERSHEY_SIMPLEX,
-                0.45,
-                colour,
-                width,
-                cv2.LINE_AA,
-            )
+            _write_number(picture, nucleus.label, at, colour, width)
     return picture
+
+
+def _write_number(
+    picture: np.ndarray, number: int, at: tuple[int, int], colour: tuple[int, ...], width: int
+) -> None:
+    cv2.putText(
+        picture, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA
+    )
 
 
 def _outline(ax: Axes, image: np.ndarray, regions: np.ndarray, name: str, **style: Any) -> None:

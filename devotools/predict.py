@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from scipy import ndimage
-from skimage.measure import label
-from skimage.morphology import reconstruction
+from skimage.measure import label, regionprops
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import relabel_sequential, watershed
 from torch import Tensor, nn
 from torch.nn import functional
@@ -184,13 +184,25 @@ def label_nuclei(
 
 
 def _part_touching(mask: np.ndarray) -> np.ndarray:
-    """Number the nuclei of a mask, those that touch apart. Each middle is a hill of distance."""
+    """Number the pieces of a mask, (H, W) integers, nuclei that touch apart."""
     pieces = label(mask, connectivity=1)
-    if not pieces.any():
-        return pieces
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    widest = ndimage.maximum(depth, pieces, np.arange(pieces.max() + 1))
-    height = np.where(mask, depth / np.maximum(widest[pieces], 1), 0)  # 0 to 1 in each piece
-    filled = reconstruction(height - NECK, height, method="dilation")
-    peaks = label((height - filled >= NECK - 1e-9) & mask, connectivity=2)
-    return watershed(-height, peaks, mask=mask, connectivity=1)
+    parted, count = np.zeros_like(pieces), 0
+    for piece in regionprops(pieces):
+        nuclei = _part_piece(piece.image)
+        parted[piece.slice][piece.image] = nuclei[piece.image] + count
+        count += nuclei.max()
+    return parted
+
+
+def _part_piece(piece: np.ndarray) -> np.ndarray:
+    """Number the nuclei of one connected piece, (h, w) bool; each middle is a hill of distance."""
+    depth = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]
+    height = depth / depth.max()  # 0 outside, 1 at the deepest place
+    cross = ndimage.generate_binary_structure(2, 1)
+    flooded = reconstruction(height - NECK, height, method="dilation", footprint=cross)
+    # What stands out by less than NECK is now level with the higher hill, and no peak of its own.
+    peaks = local_maxima(np.pad(flooded, 1, constant_values=-1), connectivity=1)[1:-1, 1:-1]
+    hills = label(peaks & piece, connectivity=1)
+    if hills.max() == 1:
+        return piece.astype(hills.dtype)
+    return watershed(-height, hills, mask=piece, connectivity=1)

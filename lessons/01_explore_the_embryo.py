@@ -39,7 +39,7 @@ import devotools as dt
 
 # %%
 one_embryo = dt.Appearance().without("second_embryo")
-series = dt.synthesize_series(nuclei=24, sections=36, size=256, seed=10, appearance=one_embryo)
+series = dt.synthesize_series(nuclei=24, sections=36, size=256, seed=39, appearance=one_embryo)
 print("images", series.images.shape, series.images.dtype)
 print("labels", series.labels.shape, series.labels.dtype)
 print("nuclei in the whole embryo:", len(series.nuclei))

@@ -16,8 +16,8 @@ from .streams import Streams
 EGG_LENGTH_UM, EGG_WIDTH_UM = 50.0, 30.0
 PIXEL_SIZE_SOURCE = (
     "assumed, not measured: the drawn embryo stands for a C. elegans egg of about 50 x 30 um "
-    "(WormAtlas, Introduction to C. elegans Embryo Anatomy); the length of its middle section "
-    "in um over the same length in pixels"
+    "(WormClassroom, Embryogenesis of C. elegans, measures one of 55 x 30 um); the length of its "
+    "middle section in um over the same length in pixels"
 )
 MAX_NUCLEI = 120
 
@@ -80,7 +80,7 @@ def draw_embryo(
     """Draw an embryo with `nuclei` nuclei in the frame's corner; `scale` is 1 for a whole egg.
 
     Nuclei shrink as their number grows: each takes 34 to 58 % of its cell's radius, and cells
-    share the volume (Hara & Kimura 2009, doi:10.1016/j.cub.2009.08.032, for the trend).
+    share the volume (that nuclei follow their cells: Arata et al. 2015, Front. Physiol. 5:529).
     """
     rng = streams.at("embryo")
     axes = tuple(scale * axis for axis in _semi_axes(rng, appearance))

@@ -85,7 +85,7 @@ def synthesize_series(
     -----
     Neighbouring sections are nearly the same picture, as real ones are: never let one be a
     training and the other a validation picture. Lengths follow from an egg of 50 x 30 um
-    (WormAtlas, Introduction to C. elegans Embryo Anatomy).
+    (WormClassroom, Embryogenesis of C. elegans: 55 x 30 um).
 
     Examples
     --------
