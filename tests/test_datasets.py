@@ -1,0 +1,341 @@
+"""Datasets: shapes, workers, folders, manifests, and the split that keeps embryos whole."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import draw_discs, files_under, write_dataset, write_section
+from torch.utils.data import DataLoader
+
+from devotools import datasets
+from devotools._validate import InputError
+from devotools.augment import eval_transform, train_transform
+from devotools.datasets import (
+    DrawnDataset,
+    NucleusDataset,
+    make_loader,
+    read_dataset,
+    split_by_embryo,
+    synthesize_dataset,
+)
+from devotools.images import ImageMaskPair, read_image, read_labels, read_mask, write_mask
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def pairs(folder):
+    return read_dataset(folder)
+
+
+# --- items
+
+
+def test_an_item_is_image_and_mask_alike(pairs):
+    image, mask = NucleusDataset(pairs)[0]
+    assert image.shape == mask.shape == (1, 48, 48)
+    assert image.dtype == mask.dtype == torch.float32
+    np.testing.assert_array_equal(mask[0].numpy() > 0, read_mask(pairs[0].mask))
+    np.testing.assert_array_equal(image, mask)  # bright nuclei, stretched from 0 to 1
+    assert len(NucleusDataset(pairs)) == 6
+
+
+@pytest.mark.parametrize("transform", [train_transform(40, 0), eval_transform(40)])
+def test_a_transformed_item_is_square_and_its_mask_binary(pairs, transform):
+    for image, mask in (NucleusDataset(pairs, transform)[n] for n in range(6)):
+        assert image.shape == mask.shape == (1, 40, 40)
+        assert set(mask.unique().tolist()) <= {0, 1}
+        assert 0 <= image.min() <= image.max() <= 1
+
+
+def test_drawn_sections_are_items_too():
+    drawn = DrawnDataset(3, seed=5, size=64)
+    image, mask = drawn[1]
+    again, _ = DrawnDataset(2, seed=6, size=64)[0]
+    assert image.shape == mask.shape == (1, 64, 64)
+    assert torch.equal(image, again)
+    assert len(list(drawn)) == 3
+    with pytest.raises(IndexError):
+        drawn[-1]
+
+
+def test_items_that_do_not_fit_are_refused(tmp_path, pairs):
+    with pytest.raises(InputError, match="pairs is empty"):
+        NucleusDataset([])
+    write_mask(tmp_path / "small.png", np.eye(4) > 0)
+    with pytest.raises(InputError, match=r"e0_s0\.png' has shape \(48, 48\) and mask .*small"):
+        NucleusDataset([ImageMaskPair(pairs[0].image, tmp_path / "small.png")])[0]
+
+
+# --- batches
+
+
+def batches(pairs, *, workers, seed, epochs=1, transform_seed=0):
+    loader = DataLoader(
+        NucleusDataset(list(pairs) * 2, train_transform(32, transform_seed)),
+        batch_size=4,
+        shuffle=True,
+        num_workers=workers,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return [torch.cat(batch) for _ in range(epochs) for batch in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_seed_gives_the_same_batches(pairs, workers):
+    first, again = (batches(pairs, workers=workers, seed=1, epochs=2) for _ in range(2))
+    assert len(first) == 6
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    other = batches(pairs, workers=workers, seed=2)
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=False))
+
+
+def test_workers_do_not_repeat_each_other_and_epochs_differ(pairs):
+    # One section again and again: whatever differs comes from the augmentation.
+    one = batches([pairs[0]] * 8, workers=2, seed=0, epochs=2)
+    seen = {picture.numpy().tobytes() for batch in one for picture in batch[:4]}
+    assert len(seen) == 32
+
+
+def test_make_loader_follows_from_its_seed(pairs):
+    def order(**options):
+        loader = make_loader(NucleusDataset(pairs), 2, **options)
+        return [image.sum().item() for images, _ in loader for image in images]
+
+    assert order(shuffle=True, seed=3) == order(shuffle=True, seed=3, workers=2)
+    assert sorted(order(shuffle=True)) == pytest.approx(sorted(order(shuffle=False)))
+    for bad in ({"batch_size": 0}, {"batch_size": 2, "workers": -1}):
+        with pytest.raises(InputError, match="expected a whole number"):
+            make_loader(NucleusDataset(pairs), shuffle=True, **bad)
+
+
+# --- folders and manifests
+
+
+def test_a_folder_is_read_with_labels_and_origin(pairs):
+    assert [pair.name for pair in pairs][:2] == ["e0_s0", "e0_s1"]
+    assert [(pair.embryo, pair.section) for pair in pairs][:3] == [("e0", 0), ("e0", 1), ("e1", 0)]
+    assert all(pair.labels.stem == pair.name for pair in pairs)
+
+
+@pytest.fixture
+def small(tmp_path):
+    for name in ("a", "day.2"):
+        write_section(tmp_path, name, draw_discs())
+    return tmp_path
+
+
+def test_labels_and_manifest_are_optional(small):
+    for file in (small / "labels").iterdir():
+        file.unlink()
+    (small / "labels" / "a.txt").write_text("a note, no label image")
+    a, day = read_dataset(str(small))
+    assert a.labels is a.embryo is a.section is day.labels is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,embryo,section\na,E1,3\nday.2,E1,4\n",
+        "name,embryo,section\r\na,E1,3\r\nday.2,E1,4\r\n",
+        "\ufeffname,embryo,section\na,E1,3\nday.2,E1,4",
+        "section,name,more,embryo\n3,a.png,x,E1\n4,images/day.2.png,y,E1\n",
+        'name,embryo,section\n"a"," E1 ", 3\nday.2.TIF,E1,4\n\n',
+    ],
+    ids=["plain", "windows", "excel", "suffixes", "spaces"],
+)
+def test_manifests_of_many_kinds(small, text):
+    (small / "manifest.csv").write_bytes(text.encode())
+    assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", 3), ("E1", 4)]
+
+
+def test_a_manifest_may_leave_gaps(small):
+    (small / "manifest.csv").write_text("name,embryo,section\na,,\nb,E1,1\n")
+    assert [(p.embryo, p.section) for p in read_dataset(small)] == [(None, None)] * 2
+    (small / "manifest.csv").write_text("name,embryo,section\na,E1,first\n")
+    assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", None), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"name,embryo\na,E1\n", "lacks the columns section; expected name, embryo, section"),
+        (b"name;embryo;section\na;E1;1\n", "lacks the columns"),
+        (b"", "lacks the columns embryo, name, section"),
+        ("name,embryo,section\nä,E,1".encode("latin-1"), "cannot be read as a table"),
+        ("name,embryo,section\na,E,1".encode("utf-16"), "cannot be read as a table"),
+        (b"name,embryo,section\nc,E1,1\n", r"names 1 sections, .*'c', and none .*'a'"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(small, content, sentence):
+    (small / "manifest.csv").write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        read_dataset(small)
+
+
+def test_folders_that_are_no_data_are_refused(tmp_path, small):
+    with pytest.raises(InputError, match=r"'.*nowhere' does not exist; expected a folder"):
+        read_dataset(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"data folder's images/ .* does not exist"):
+        read_dataset(small / "images")
+
+
+# --- the split
+
+
+def made_up(sections_of_embryos):
+    return [
+        ImageMaskPair(Path(f"{e}_{n}.png"), Path(f"{e}_{n}.png"), embryo=e, section=n)
+        for e, count in sections_of_embryos.items()
+        for n in range(count)
+    ]
+
+
+def embryos_of(side):
+    return {pair.embryo for pair in side}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_embryo_stands_on_two_sides(seed):
+    rng = np.random.default_rng(seed)
+    pairs = made_up({f"E{n}": int(rng.integers(1, 9)) for n in range(int(rng.integers(4, 20)))})
+    split = split_by_embryo(pairs, val=rng.uniform(0, 0.3), test=rng.uniform(0, 0.3), seed=seed)
+    sides = [embryos_of(side) for side in (split.train, split.val, split.test)]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == len(embryos_of(pairs))
+    assert sorted(map(id, split.train + split.val + split.test)) == sorted(map(id, pairs))
+    assert all(sides)
+    shuffled = [pairs[n] for n in rng.permutation(len(pairs))]
+    options = {"val": 0.25, "test": 0.25, "seed": seed}
+    assert split_by_embryo(pairs, **options) == split_by_embryo(shuffled, **options)
+
+
+def test_shares_are_of_embryos_and_seeds_differ():
+    pairs = made_up({f"E{n}": 3 for n in range(10)})
+    split = split_by_embryo(pairs, val=0.2, test=0.3)
+    assert [len(embryos_of(s)) for s in (split.train, split.val, split.test)] == [5, 2, 3]
+    assert len({str(split_by_embryo(pairs, seed=seed)) for seed in range(5)}) > 3
+    assert len(split_by_embryo(pairs, val=0, test=0).train) == 30
+    assert len(embryos_of(split_by_embryo(pairs, val=0.01, test=0).val)) == 1
+
+
+def test_sections_of_unknown_embryos_stand_alone():
+    pairs = [ImageMaskPair(p.image, p.mask) for p in made_up({"E": 10})]
+    split = split_by_embryo(pairs, val=0.2, test=0.2)
+    assert [len(side) for side in (split.train, split.val, split.test)] == [6, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("embryos", "options", "sentence"),
+    [
+        (0, {}, "there are 0 embryos"),
+        (1, {"test": 0}, r"there are 1 embryos; expected at least 2 .*Add embryos"),
+        (2, {}, "expected at least 3"),
+        (5, {"val": 1.0}, "there are 5 embryos"),
+        (5, {"val": -0.1}, r"val is -0\.1; expected a number from 0 to 1"),
+        (5, {"test": "a"}, "test is 'a'"),
+        (5, {"val": float("nan")}, "val is nan"),
+        (5, {"seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(embryos, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        split_by_embryo(made_up({f"E{n}": 2 for n in range(embryos)}), **options)
+
+
+# --- drawing a folder
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    out = tmp_path_factory.mktemp("drawn") / "new" / "set"
+    done = []
+    count = synthesize_dataset(
+        out, embryos=2, sections=2, size=64, seed=0, progress=lambda: done.append(1)
+    )
+    assert (count, len(done)) == (4, 2)
+    return out
+
+
+def test_a_drawn_folder_lies_as_real_data_do(drawn):
+    names = {f"embryo0{e}_section0{s}" for e in (1, 2) for s in (0, 1)}
+    expected = {f"{kind}/{name}.png" for kind in ("images", "masks") for name in names}
+    expected |= {f"labels/{name}.tif" for name in names} | {"manifest.csv"}
+    assert files_under(drawn) == expected
+    header, *rows = (drawn / "manifest.csv").read_text().splitlines()
+    assert header.startswith("name,embryo,section")
+    assert len(rows) == 4
+    pairs = read_dataset(drawn)
+    assert [(p.embryo, p.section) for p in pairs] == [
+        (e, s) for e in ("embryo01", "embryo02") for s in (0, 1)
+    ]
+    for pair in pairs:
+        labels = read_labels(pair.labels)
+        assert read_image(pair.image).shape == labels.shape == (64, 64)
+        np.testing.assert_array_equal(read_mask(pair.mask), labels > 0)
+
+
+def pictures_in(folder):
+    return {hashlib.sha256(f.read_bytes()).digest() for f in (folder / "images").iterdir()}
+
+
+def test_seeds_share_no_picture_and_repeat_themselves(drawn, tmp_path):
+    for name, seed in (("again", 0), ("other", 1)):
+        synthesize_dataset(tmp_path / name, embryos=2, sections=2, size=64, seed=seed)
+    assert pictures_in(tmp_path / "again") == pictures_in(drawn)
+    assert len(pictures_in(drawn)) == 4
+    assert not pictures_in(tmp_path / "other") & pictures_in(drawn)
+
+
+def test_an_empty_folder_is_filled_even_the_one_we_stand_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    synthesize_dataset(".", embryos=1, sections=1, size=64)
+    assert {p.name for p in tmp_path.iterdir()} == {"images", "masks", "labels", "manifest.csv"}
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    for out in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(InputError, match="exists and is not empty; expected a new folder"):
+            synthesize_dataset(out, embryos=1, sections=1, size=64)
+    with pytest.raises(InputError, match="cannot be written"):
+        synthesize_dataset(tmp_path / "mine.txt" / "new", embryos=1, sections=1, size=64)
+    assert files_under(tmp_path) == {"mine.txt"}
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch, failure, exists):
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    write = datasets.write_labels
+    written = []
+
+    def fail_at_the_third(path, labels):
+        written.append(path)
+        if len(written) == 3:
+            raise failure
+        write(path, labels)
+
+    monkeypatch.setattr(datasets, "write_labels", fail_at_the_third)
+    with pytest.raises((InputError, KeyboardInterrupt)):
+        synthesize_dataset(out, embryos=2, sections=2, size=64)
+    assert list(tmp_path.rglob("*")) == ([out] if exists else [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"embryos": 0}, {"embryos": 1.5}, {"sections": 0}, {"size": 63}, {"seed": -1}, {"size": "9"}],
+)
+def test_numbers_that_cannot_be_drawn_are_refused(tmp_path, options):
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name} is .*expected a whole number"):
+        synthesize_dataset(
+            tmp_path / "out", **({"embryos": 1, "sections": 1, "size": 64} | options)
+        )
+    assert not list(tmp_path.iterdir())

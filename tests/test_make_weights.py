@@ -1,0 +1,87 @@
+"""The training of the shipped model: from drawings alone, and resumable without a trace."""
+
+import argparse
+
+import make_weights
+import numpy as np
+import pytest
+import torch
+
+from devotools import load_model
+from devotools.synthetic import draw_section
+
+SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Training on 64-pixel crops, two at a time, with a pool of six drawings."""
+    monkeypatch.setattr(make_weights, "SIZE", 64)
+    monkeypatch.setattr(make_weights, "BATCH", 2)
+    drawn = [make_weights.draw_one(number) for number in range(6)]
+    images, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+    return make_weights.Drawings(images, labels, seed=0)
+
+
+def settings(**changes):
+    return argparse.Namespace(**(SETTINGS | {"seed": 0, "device": "cpu"} | changes))
+
+
+def learn(training, drawings, steps):
+    for _ in range(steps):
+        training.learn(*drawings.batch(training.step))
+
+
+def test_resumed_training_is_the_undisturbed_one(small, tmp_path):
+    undisturbed = make_weights.Training(settings())
+    learn(undisturbed, small, 3)
+
+    killed = make_weights.Training(settings())
+    learn(killed, small, 1)
+    killed.save(tmp_path / "checkpoint.safetensors")
+    resumed = make_weights.Training(settings(seed=0))
+    assert resumed.resume(tmp_path / "checkpoint.safetensors")
+    assert resumed.step == 1
+    learn(resumed, small, 2)
+
+    for part in ("model", "averaged"):
+        expected = getattr(undisturbed, part).state_dict()
+        for name, value in getattr(resumed, part).state_dict().items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_other_settings_do_not_go_on_from_it(small, tmp_path):
+    make_weights.Training(settings()).save(tmp_path / "checkpoint.safetensors")
+    other = make_weights.Training(settings(learning_rate=2e-3))
+    assert not other.resume(tmp_path / "checkpoint.safetensors")
+    assert not other.resume(tmp_path / "nothing.safetensors")
+
+
+def test_a_batch_follows_from_its_number(small):
+    images, masks = small.batch(5)
+    assert images.shape == masks.shape == (2, 1, 64, 64)
+    assert torch.equal(images, small.batch(5)[0])
+    assert not torch.equal(images, small.batch(6)[0])
+
+
+def test_a_pooled_drawing_is_the_section_of_that_number():
+    image, labels = make_weights.draw_one(12)
+    drawn, true = draw_section(12, make_weights.SIZE)
+    np.testing.assert_allclose(image / 255, drawn, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(labels, true)
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [make_weights.one_cycle(done, 1.0) for done in np.linspace(0, 1, 101)]
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) == 10
+    assert rates[0] < 0.1
+    assert rates[-1] < 0.01
+
+
+def test_the_shipped_model_says_where_it_comes_from():
+    model = load_model("nuclei")
+    assert model.metadata["data"].startswith("drawn embryos only")
+    assert model.metadata["command"].startswith("python tools/make_weights.py")
+    assert str(model.working_side) in model.metadata["working_sides"]
+    assert model.working_nucleus > 5

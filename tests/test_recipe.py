@@ -1,0 +1,143 @@
+"""The whole recipe on a tiny folder, and everything it should know before the first epoch."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import draw_discs, files_under, write_dataset
+from safetensors import safe_open
+
+from devotools import recipe as recipe_module
+from devotools._validate import InputError
+from devotools.images import write_mask
+from devotools.model import ResNet18FPN, load_model, save_model
+from devotools.recipe import Recipe, train_on_folder
+from devotools.train import History
+
+QUICK = {"epochs": 1, "size": 32, "batch_size": 4, "val": 0.34, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "new" / "mine.safetensors"
+    return out, *train_on_folder(data, out, Recipe(**QUICK))
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """What is wrong must be known before this is called."""
+    monkeypatch.setattr(recipe_module, "fit", lambda *_: pytest.fail("it began to train"))
+
+
+def test_it_trains_and_saves_what_can_be_loaded(trained):
+    out, history, split = trained
+    model = load_model(out)
+    assert history.best_epoch == 1
+    assert (model.working_side, len(split.train), len(split.val), split.test) == (48, 4, 2, [])
+    assert model.working_nucleus == pytest.approx(2 * np.sqrt(81 / np.pi), abs=0.5)
+    assert files_under(out.parent) == {"mine.safetensors"}
+
+
+def test_the_card_says_how_it_was_made(trained):
+    with safe_open(trained[0], framework="pt") as file:
+        card = json.loads(file.metadata()["devotools"])
+    assert card["architecture"] == "ResNet18FPN"
+    assert card["devotools"]
+    told = card["metadata"]
+    assert told["recipe"]["size"] == 32
+    assert told["validation_iou"] == round(trained[1].best_iou, 4)
+    assert told["command"].startswith("devotools")
+    assert (told["train_sections"], told["val_sections"]) == (4, 2)
+
+
+def test_the_same_seed_gives_the_same_model(trained, data, tmp_path):
+    train_on_folder(data, tmp_path / "again.safetensors", Recipe(**QUICK))
+    first, again = load_model(trained[0]), load_model(tmp_path / "again.safetensors")
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_it_goes_on_from_a_model_at_that_models_resolution(monkeypatch, data, tmp_path):
+    model = ResNet18FPN()
+    model.working_side, model.working_nucleus = 96, 21.0
+    save_model(tmp_path / "start.safetensors", model)
+    seen = {}
+
+    def watch(model, train_loader, val_loader, config):
+        seen.update(rate=config.learning_rate, val=next(iter(val_loader))[0].shape)
+        return History()
+
+    monkeypatch.setattr(recipe_module, "fit", watch)
+    out = tmp_path / "out.safetensors"
+    train_on_folder(data, out, Recipe(**QUICK, init=str(tmp_path / "start.safetensors")))
+    assert seen == {"rate": 5e-4, "val": (2, 1, 96, 96)}
+    train_on_folder(data, out, Recipe(**QUICK, learning_rate=0.1))
+    assert seen == {"rate": 0.1, "val": (2, 1, 48, 48)}
+    assert not out.exists()  # no epoch was finished
+
+
+def test_an_interruption_saves_the_best_so_far(monkeypatch, data, tmp_path):
+    history = History([1.0], [1.0], [0.5], [0.6], [1.0], best_epoch=1, interrupted=True)
+    monkeypatch.setattr(recipe_module, "fit", lambda *_: history)
+    train_on_folder(data, tmp_path / "out.safetensors", Recipe(**QUICK))
+    assert load_model(tmp_path / "out.safetensors").metadata["best_epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"val": 0.0}, r"val is 0\.0; expected more than 0"),
+        ({"val": 0.9}, "there are 3 embryos; expected at least 4"),
+        ({"init": "resnet"}, "model 'resnet' does not exist; expected"),
+        ({"size": 8}, "size is 8; expected a whole number of at least 32"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"learning_rate": 0}, "learning_rate is 0; expected"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_settings_are_known_before_training(no_training, data, tmp_path, changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        train_on_folder(data, tmp_path / "out.safetensors", Recipe(**QUICK | changes))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [
+        ("", "is a folder; expected a file"),
+        ("model.pt", r"ends in '\.pt'; expected \.safetensors"),
+        ("file/model.safetensors", r"cannot be written: .*file' is no folder.* Choose another"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_known_at_once(no_training, tmp_path, out, sentence):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=sentence):
+        train_on_folder(tmp_path / "nowhere", tmp_path / out, Recipe(**QUICK))
+
+
+def test_bad_pictures_are_known_before_training(no_training, tmp_path):
+    data, out = write_dataset(tmp_path / "data"), tmp_path / "out.safetensors"
+    write_mask(data / "masks" / "e1_s0.png", np.eye(9) > 0)
+    with pytest.raises(InputError, match=r"e1_s0\.png' has shape .* expected the same rows"):
+        train_on_folder(data, out, Recipe(**QUICK, workers=2))
+    write_mask(data / "masks" / "e1_s0.png", draw_discs(shape=(48, 48)) > 0)
+    (data / "images" / "e1_s0.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(InputError, match=r"e1_s0\.png' is not an image"):
+        train_on_folder(data, out, Recipe(**QUICK))
+
+
+def test_a_model_for_colour_is_refused(no_training, data, tmp_path):
+    save_model(tmp_path / "rgb.safetensors", ResNet18FPN(3))
+    with pytest.raises(InputError, match="takes 3 channels"):
+        train_on_folder(
+            data, tmp_path / "o.safetensors", Recipe(**QUICK, init=tmp_path / "rgb.safetensors")
+        )

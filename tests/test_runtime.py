@@ -1,0 +1,56 @@
+"""Seeds, devices and the report for bugs."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from devotools._validate import InputError
+from devotools.runtime import choose_device, has_fast_bfloat16, report, seed_everything
+
+
+def draw():
+    return random.random(), float(np.random.random()), float(torch.rand(1))
+
+
+def test_the_seed_reaches_python_numpy_and_torch():
+    seed_everything(3)
+    first = draw()
+    seed_everything(3)
+    assert draw() == first
+    seed_everything(4)
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_a_seed_beyond_numpys_range_is_taken():
+    seed_everything(2**40 + 5)
+    first = draw()
+    seed_everything(2**40 + 5)
+    assert draw() == first
+
+
+def test_the_device_is_the_fastest_unless_named(monkeypatch):
+    assert choose_device("cpu") == choose_device(torch.device("cpu")) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device().type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device().type == choose_device("cuda:0").type == "cuda"
+    with pytest.raises(InputError, match="device is 'cuda:1'"):
+        choose_device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["", "tpu", "cpu:x", "meta", "CPU ", "vulkan", "cuda:-1"])
+def test_other_devices_are_refused(name):
+    with pytest.raises(InputError, match=rf"device is '{name}'; this machine has .*cpu.* Choose"):
+        choose_device(name)
+
+
+def test_the_report_is_text():
+    facts = report()
+    assert all(isinstance(value, str) and value for value in facts.values())
+    assert facts["torch"] == torch.__version__.partition("+")[0] or facts["torch"]
+    assert {"python", "system", "cores", "device", "devotools", "numpy"} <= facts.keys()
+    assert isinstance(has_fast_bfloat16(torch.device("cpu")), bool)
