@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -110,6 +110,12 @@ def train(
         f"trained on {len(split.train)} sections, chosen on {len(split.val)}: "
         f"validation IoU {history.best_iou:.3f} in epoch {history.best_epoch}; saved as {out}"
     )
+    if any(pair.embryo is None for pair in split.train):
+        typer.echo(
+            "no manifest.csv names the embryos, so each picture counted as one: sections of the "
+            "same embryo may stand on both sides, and the score is then too good.",
+            err=True,
+        )
     if history.interrupted:
         typer.echo("stopped early: the best weights until then were saved.", err=True)
 
@@ -134,17 +140,19 @@ def evaluate(
     from devotools.runtime import choose_device
 
     pairs, network = read_dataset(data), load_model(model, choose_device(device))
-    with _progress(len(pairs), "picture") as bar:
-        scores = score(network, pairs, progress=lambda done, total: bar.update())
+    with replace_file(json_file) if json_file is not None else nullcontext() as temporary:
+        if temporary is not None:
+            temporary.touch()  # a file that cannot be written is known before the work
+        with _progress(len(pairs), "picture") as bar:
+            scores = score(network, pairs, progress=lambda done, total: bar.update())
+        if temporary is not None:
+            temporary.write_text(json.dumps(scores.to_dict(), indent=1) + "\n", encoding="utf-8")
     typer.echo(scores.table().to_string(float_format="{:.3f}".format))
     typer.echo(
         f"{scores.images} pictures: IoU {scores.iou:.3f}, Dice {scores.dice:.3f} (means over "
         f"pictures); precision {scores.precision:.3f}, recall {scores.recall:.3f}, "
         f"F1 {scores.f1:.3f} (all nuclei together)"
     )
-    if json_file is not None:
-        with replace_file(json_file) as temporary:
-            temporary.write_text(json.dumps(scores.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
 @app.command()

@@ -135,18 +135,24 @@ def _key(path: Path) -> str:
 def prepare_results(out: str | Path) -> None:
     """Begin the tables, so that a folder that cannot be written is known before the work.
 
+    Tables of an earlier run stay as they are until :func:`write_tables` replaces them at the end.
     Raises :class:`~devotools._validate.InputError`, also when ``out`` has a folder ``labels`` or
     ``overlays`` that an earlier run did not write: it may hold labels drawn by hand.
     """
     out = Path(out)
+    table = out / "images.csv"
     theirs = [name for name in ("labels", "overlays") if (out / name).exists()]
-    if theirs and not (out / "images.csv").is_file():
+    if theirs and not table.is_file():
         raise InputError(
             f"{str(out)!r} has {theirs[0]!r} that devotools segment did not write; expected a new "
             "folder or one with earlier results, so that nothing is overwritten. Choose another, "
             f"for example {str(out / 'results')!r}."
         )
-    write_tables(out, [])
+    if not table.is_file():
+        write_tables(out, [])
+        return
+    with replace_file(table) as temporary:
+        temporary.write_bytes(table.read_bytes())
 
 
 def segment_jobs(
