@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks weights card lint constraints clean
+.PHONY: help setup run test test-browser lab notebooks weights card lint format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -35,7 +35,7 @@ $(READY_BROWSER): $(READY)
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,browser]"
 	@touch $(READY_BROWSER)
 
-run: setup ## run every lesson on the embedded data and write the pages to build/course
+run: setup ## run every lesson on drawn embryos and write the pages to build/course
 	@$(RUN) tools/run_course.py
 
 test: setup ## all tests but the browser's: units, doctests, layers, notebooks
@@ -52,7 +52,7 @@ lab: setup ## open JupyterLab on the first lesson
 notebooks: setup ## build and execute the notebooks from lessons/*.py
 	$(RUN) tools/build_notebooks.py
 
-weights: setup ## train the shipped model again
+weights: setup ## train the shipped model again (an hour or more on two cores)
 	$(RUN) tools/make_weights.py
 
 card: setup ## measure the shipped model again and write its card
@@ -61,6 +61,9 @@ card: setup ## measure the shipped model again and write its card
 lint: setup ## check style
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check --exclude lessons .
+
+format: setup ## lay the code out as `make lint` wants it
+	$(RUN) -m ruff format --exclude lessons .
 
 constraints: $(READY_BROWSER) ## write the versions in .venv down in constraints.txt
 	$(RUN) tools/make_constraints.py

@@ -68,7 +68,10 @@ def synthesize(
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder with images/ and masks/.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Folder with images/, masks/ and manifest.csv (the embryos)."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     init: Annotated[
         str, typer.Option(help="Start from: random, imagenet, nuclei, or a .safetensors file.")
@@ -168,7 +171,7 @@ def segment(
     ] = None,
     pixel_size: Annotated[
         float | None,
-        typer.Option(help="Micrometres along one side of a pixel, for µm²."),
+        typer.Option(help="Micrometres along a pixel, for areas in µm²; one for all."),
     ] = None,
     device: DeviceOption = None,
 ) -> None:
@@ -176,7 +179,8 @@ def segment(
 
     Example: devotools segment micrographs --out results --pixel-size 0.12
 
-    Exit code 0: every picture was segmented; 1: some failed (see images.csv); 2: could not start.
+    Folders are searched with their sub-folders. Exit code 0: every picture was segmented; 1: some
+    files failed, or were no pictures (see images.csv); 2: could not start, or could not write.
     """
     from devotools.model import load_model
     from devotools.pipeline import find_jobs, prepare_results, segment_jobs, write_tables

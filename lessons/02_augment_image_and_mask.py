@@ -13,7 +13,7 @@
 # - how a `torch.utils.data.Dataset` puts this to work, and how seeds make it repeatable.
 #
 # **What you need:** lesson 1's words *image* and *mask*. **Time:** 20 minutes to read, under
-# 1 minute to run. **Network:** none.
+# 1 minute to run. **Internet:** not needed.
 
 # %%
 import tempfile
@@ -38,8 +38,9 @@ print(pair.name, image.shape, mask.shape, f"{100 * mask.mean():.1f} % nucleus")
 # %% [markdown]
 # ## One call for both
 #
-# An albumentations pipeline takes image and mask in **one call**, draws its random numbers once,
-# and gives both back. *Look at the outlines:* they should stay on the nuclei whatever happens.
+# [Albumentations](https://albumentations.ai) is a library of such changes. A pipeline of it takes
+# image and mask in **one call**, draws its random numbers once, and gives both back. *Look at the
+# outlines:* they should stay on the nuclei whatever happens.
 
 # %%
 # alt: Four versions of one section, turned, zoomed and bent in different ways. In each the dashed
@@ -68,10 +69,11 @@ turned_image, turned_mask = np.rot90(image), np.rot90(mask)
 _, axes = plt.subplots(1, 2, figsize=(7, 3.7), layout="constrained")
 _ = dt.show_overlay(turned_image, ax=axes[0], true=turned_mask, title="mask turned too")
 _ = dt.show_overlay(turned_image, ax=axes[1], true=mask, title="mask forgotten")
-print(f"Dice of the forgotten mask: {dt.dice_score(turned_mask, mask):.2f}")
+print(f"Dice of the forgotten mask: {dt.dice_score(turned_mask, mask):.2f} (1 is perfect)")
 
 # %% [markdown]
-# *Figure 2. The same picture with the right mask and with a forgotten one.*
+# *Figure 2. The same picture with the right mask and with a forgotten one. What little overlap
+# there may be is chance.*
 #
 # Nothing crashes. The network is simply taught, picture after picture, that nuclei are somewhere
 # else. Two separate pipelines with random choices do exactly this.
@@ -90,7 +92,6 @@ print(f"Dice of the forgotten mask: {dt.dice_score(turned_mask, mask):.2f}")
 #   only. Right, linear: the outline has grey steps between black and white.
 ways = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR}
 _, axes = plt.subplots(1, 2, figsize=(7, 3.7), layout="constrained")
-rows, columns = np.nonzero(mask)
 for ax, (name, way) in zip(axes, ways.items(), strict=True):
     turn = A.Compose([A.Affine(rotate=(30, 30), mask_interpolation=way, p=1)], strict=True)
     result = turn(image=image, mask=mask.astype(np.float32))["mask"]
@@ -100,16 +101,19 @@ for ax, (name, way) in zip(axes, ways.items(), strict=True):
     _ = dt.show_image(corner, ax, title=name)
 
 # %% [markdown]
-# *Figure 3. The edge of a nucleus in the mask, turned by 30 degrees in both ways.*
+# *Figure 3. The edge of a nucleus in the mask, turned by 30 degrees in both ways. Nearest keeps two
+# values; linear invents hundreds between them.*
 #
 # The masks of 2020 were saved as JPEG, which blends as well, and then *every* value above zero
-# was taken for nucleus. That is one reason why they look ragged, and we meet them in lesson 4.
+# was taken for nucleus. That is one reason why they look ragged.
 
 # %% [markdown]
 # ## Geometry and light
 #
-# `train_transform` has two halves. **Geometry** moves pixels and goes to both: crop, zoom, turns,
-# a gentle bend. **Light** changes brightness, contrast and sharpness and goes to the image alone.
+# `train_transform` has two halves. **Geometry** moves pixels and goes to both: zoom, crop, the four
+# turns and four flips of a square (*D4*), a slight slant (*Affine*), a gentle bend
+# (*GridDistortion*). **Light** changes brightness, contrast and sharpness and goes to the image
+# alone; *OneOf* picks one of several ways to blur or sharpen.
 
 # %%
 for number, step in enumerate(transform.transforms, start=1):
@@ -126,8 +130,9 @@ for number, step in enumerate(transform.transforms, start=1):
 # ## A dataset
 #
 # PyTorch asks a `Dataset` two things: how many items there are, and for item number `index`.
-# Ours reads the pair, sends both through the transform in one call, and adds the axis for the
-# channel. This is all of it, in short:
+# Ours reads the pair, stretches the picture's contrast to a common range (pictures from different
+# films and detectors differ in it), sends both through the transform in one call, and adds the axis
+# for the channel. This is all of it, in short:
 
 # %%
 class SmallDataset:
@@ -180,11 +185,11 @@ _ = dt.show_batch(images, masks)
 # ## Exercise: write the flip
 #
 # Flip image and mask from left to right, *both*, with NumPy alone. On the tiny picture below the
-# bright column must move from the left edge to the right, and its mask with it.
+# first column must become the last, and its mask with it.
 
 # %%
-tiny_image = np.array([[0.9, 0.1, 0.1], [0.9, 0.1, 0.1]])
-tiny_mask = np.array([[1, 0, 0], [1, 0, 0]])
+tiny_image = np.array([[0.9, 0.5, 0.1], [0.2, 0.7, 0.3]])
+tiny_mask = np.array([[1, 0, 0], [1, 1, 0]])
 
 
 def flip(image, mask):
@@ -198,10 +203,13 @@ def flip(image, mask):
 
 # %%
 flipped_image, flipped_mask = flip(tiny_image, tiny_mask)
-image_done = np.array_equal(flipped_image[0], [0.1, 0.1, 0.9])
-mask_done = np.array_equal(flipped_mask[0], [0, 0, 1])
+image_done = np.array_equal(flipped_image, [[0.1, 0.5, 0.9], [0.3, 0.7, 0.2]])
+mask_done = np.array_equal(flipped_mask, [[0, 0, 1], [0, 1, 1]])
+upside_down = np.array_equal(np.asarray(flipped_image)[:, 0], [0.2, 0.9])
 if image_done and mask_done:
     print("solved")
+elif upside_down:
+    print("not yet: that is upside down; the first axis counts rows, the second columns")
 elif image_done or mask_done:
     print("not yet: only one of the two was flipped, and they have parted")
 else:

@@ -13,7 +13,7 @@
 # - to train with a validation set, and to read the curves.
 #
 # **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
-# picture. **Time:** 30 minutes to read, about 2 minutes to run. **Network:** none.
+# picture. **Time:** 30 minutes to read, about 2 minutes to run. **Internet:** not needed.
 
 # %%
 import tempfile
@@ -30,9 +30,11 @@ dt.seed_everything(0)
 # %% [markdown]
 # ## The network
 #
-# **ResNet18** is 18 layers of filters in four stages. Each stage halves height and width and
-# doubles the number of features: from *where* to *what*. Its trick is the **residual block**,
-# which adds its input to its output, so that a block need only learn a correction.
+# **ResNet18** begins with one layer of filters and a pooling, which make the picture four times
+# smaller and describe each place by 64 numbers, its *features*. Then come four **stages**: the
+# first keeps that size, each further one halves height and width and doubles the features. The way
+# leads from *where* to *what*. (Of the 18 layers that give the name the last, which names a whole
+# picture, is left out here.)
 #
 # *Look at the shapes:* what becomes of 128 x 128 pixels?
 
@@ -56,8 +58,19 @@ print("logits       ", tuple(logits.shape))
 # %%
 millions = sum(weights.numel() for weights in model.parameters()) / 1e6
 print(f"{millions:.1f} million numbers to learn")
-block = model.encoder.layer1[0]
-print(block)
+
+# %% [markdown]
+# A stage is made of **residual blocks**, the trick that made deep networks trainable: a block adds
+# what it computes to its own input, so that it need only learn a *correction*. Let us check that
+# on the first block of stage 1, by hand:
+
+# %%
+block = model.encoder.layer1[0].eval()
+features = torch.rand(1, 64, 8, 8)
+with torch.no_grad():
+    correction = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(features)))))
+    by_hand = torch.relu(features + correction)
+    print("input + correction is the block's answer:", torch.allclose(by_hand, block(features)))
 
 # %% [markdown]
 # ## The loss, by hand
@@ -79,12 +92,13 @@ by_torch = torch.nn.functional.binary_cross_entropy_with_logits(logits, true)
 print(f"cross-entropy: {by_hand:.4f} by hand, {by_torch:.4f} by PyTorch")
 
 # %% [markdown]
-# **Soft Dice** looks at the overlap instead: twice the probability that lies on the nucleus,
-# over all probability plus all nucleus. (The 1 keeps an empty picture from dividing by zero.)
+# **Soft Dice** looks at the overlap instead: twice the probability that lies on the nucleus, over
+# all probability plus all nucleus. The loss is one minus that. (The added 1 above and below the
+# line keeps an empty picture from dividing by zero.)
 
 # %%
-overlap = 3 * 0.9 + 0.1
-total = (4 * 0.9 + 12 * 0.1) + 4
+overlap = 3 * 0.9 + 0.1  # on the nucleus: three pixels found, one missed
+total = (4 * 0.9 + 12 * 0.1) + 4  # all probability (3 found + 1 made up, 12 low) and 4 true pixels
 by_hand = 1 - (2 * overlap + 1) / (total + 1)
 print(f"Dice loss:     {by_hand:.4f} by hand, {dt.soft_dice_loss(logits, true):.4f} by devotools")
 
@@ -95,19 +109,21 @@ print(f"Dice loss:     {by_hand:.4f} by hand, {dt.soft_dice_loss(logits, true):.
 # %%
 nothing = torch.logit(torch.full((1, 1, 100, 100), 0.1))
 rare = torch.zeros(1, 1, 100, 100)
-rare[..., :10, :20] = 1  # 2 % of the pixels, as in lesson 1
+rare[..., :15, :20] = 1  # 3 % of the pixels: nuclei are rare
 entropy = torch.nn.functional.binary_cross_entropy_with_logits(nothing, rare)
 print(f"cross-entropy {entropy:.2f}, Dice loss {dt.soft_dice_loss(nothing, rare):.2f}")
 
 # %% [markdown]
-# Cross-entropy is content, for nearly all pixels are right. Dice is not. We use their sum: one
+# Cross-entropy calls finding *nothing* better than the network above, which found three pixels of
+# four: nearly all pixels are right. Dice calls it nearly as bad as can be. We use their sum: one
 # gives a steady slope from the first step, the other cares about the nuclei.
 
 # %% [markdown]
 # ## One batch first
 #
 # Before hours of training, ask for the least: can the network learn *eight pictures by heart*?
-# If not, something is broken, and more data will not help.
+# If not, something is broken, and more data will not help. Learning goes by **gradients**: for each
+# of the millions of weights, in which direction, and how steeply, does the loss fall?
 #
 # The pictures are drawn with the clutter switched off (no label bar, dirt, folds or second
 # embryo), so that two minutes are enough. The shipped model learned with all of it.
@@ -123,13 +139,13 @@ print({side: len(getattr(split, side)) for side in ("train", "val", "test")}, "s
 size = 128
 train_set = dt.NucleusDataset(split.train, dt.train_transform(size, seed=0))
 images, masks = next(iter(dt.make_loader(train_set, batch_size=8, shuffle=True)))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)  # lr, the learning rate: step length
 losses = []
 for _step in range(25):
-    loss = dt.segmentation_loss(model(images), masks)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    loss = dt.segmentation_loss(model(images), masks)  # one number for the batch
+    optimizer.zero_grad()  # forget the gradients of the step before
+    loss.backward()  # for each weight: its gradient
+    optimizer.step()  # move each weight a little, downhill
     losses.append(loss.item())
 assert losses[-1] < 0.6 * losses[0], "the network cannot learn even one batch: look for a bug"
 
@@ -148,7 +164,10 @@ _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", yli
 #
 # Now with all training sections, and with a **validation set** of other embryos. After each pass
 # over the data (an *epoch*) the network is judged on it, and `fit` keeps the weights that did
-# best. Both sets come from lesson 2's dataset; whole embryos are on one side, as in lesson 1.
+# best. The score is **IoU**: the pixels that prediction and truth share, over all pixels in
+# either; 1 is perfect (lesson 4). Whole embryos are on one side, as in lesson 1. Training shows
+# crops of 128 pixels; validation shows whole pictures, at the size that the crops have on average
+# (their longest side 192).
 
 # %% tags=["nbval-ignore-output"]
 dt.seed_everything(0)
@@ -171,16 +190,19 @@ _ = dt.plot_history(history)
 # - both losses fall: it learns;
 # - training falls, validation rises: it learns by heart (**overfitting**): more augmentation,
 #   more embryos, or stop earlier;
-# - both stay high: it cannot, or may not yet: train longer, or with a larger step.
+# - both stay high: it cannot, or may not yet: train longer, or with another learning rate.
+#
+# Which of the three do you see above? After so few epochs it should be the first, and the score has
+# not levelled off: longer training would help.
 #
 # *Predict:* on a section of a test embryo, that nobody has used so far, will it find the nuclei?
 
 # %% tags=["nbval-ignore-output"]
 # alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on many of the
 #   dashed blue outlines, the true nuclei; some are missed and some are wrong.
-model.working_side = 192  # the longest side at which it was judged
+model.working_side = 192  # bring pictures to the size at which it was judged
 _, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
-for ax, pair in zip(axes, split.test[2::9], strict=False):
+for ax, pair in zip(axes, split.test[2::9], strict=False):  # three sections from the middle
     image = dt.read_image(pair.image)
     found = dt.label_nuclei(dt.predict_probability(model, image))
     _ = dt.show_overlay(image, found, ax, true=dt.read_mask(pair.mask), title=pair.name)
@@ -215,6 +237,9 @@ else:
     print("solved" if pixels_per_place == 1024 else "not yet: divide the number of pixels by 16")
 
 # %% [markdown]
+# So 1024 pixels share one place of stage 4, and a nucleus 20 pixels wide has about 314. Stage 4
+# alone could say that there is a nucleus, but never draw it.
+#
 # ## What to take along
 #
 # - Stages go from *where* to *what*; the pyramid brings both together.

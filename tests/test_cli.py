@@ -13,6 +13,7 @@ from helpers import Bright, draw_discs, files_under, picture_of, run_command, wr
 from PIL import Image
 
 from devotools import model as model_module
+from devotools import pipeline
 from devotools.images import read_image, read_labels, write_image, write_labels
 from devotools.model import ResNet18FPN, save_model
 
@@ -111,6 +112,32 @@ def test_files_of_one_name_from_two_folders_do_not_meet(devotools, tmp_path):
     assert devotools("segment", *paths, "--out", tmp_path / "out")[0] == 0
     assert len(files_under(tmp_path / "out" / "labels")) == 2
     assert len(rows_of(tmp_path / "out" / "images.csv")) == 2  # a file given twice is done once
+
+
+def test_one_name_in_two_folders_is_called_by_its_whole_path(devotools, tmp_path):
+    for folder in ("one", "two"):
+        write_image(tmp_path / folder / "a.png", picture_of(draw_discs()))
+    write_image(tmp_path / "two" / "b.png", picture_of(draw_discs()))
+    assert (
+        devotools("segment", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "out")[0] == 0
+    )
+    names = [row["image"] for row in rows_of(tmp_path / "out" / "images.csv")]
+    assert names == [str(tmp_path / "one" / "a.png"), str(tmp_path / "two" / "a.png"), "b.png"]
+
+
+def test_tables_of_an_earlier_run_stay_until_the_end(devotools, pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    devotools("segment", pictures, "--out", out)
+    before = (out / "nuclei.csv").read_text()
+    seen = []
+
+    def look(*arguments, **options):
+        seen.append((out / "nuclei.csv").read_text())
+        return iter([])
+
+    monkeypatch.setattr(pipeline, "segment_jobs", look)
+    devotools("segment", pictures, "--out", out)
+    assert seen == [before]
 
 
 @pytest.mark.parametrize("place", ["pictures/results", "pictures", ".", "pictures/../pictures/x"])
@@ -440,6 +467,20 @@ def test_bad_options_exit_with_2(devotools, tmp_path, arguments, sentence):
     assert sentence in complaints
     assert "Traceback" not in complaints
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_training_without_a_manifest_says_what_that_means(devotools, monkeypatch, tmp_path):
+    data = write_dataset(tmp_path / "data")
+    told = []
+    for _ in range(2):
+        code, _, complaints = devotools(
+            "train", "--data", data, "--out", tmp_path / "a.safetensors", "--epochs", 1,
+            "--size", 32, "--device", "cpu",
+        )  # fmt: skip
+        assert code == 0
+        told.append("no manifest.csv names the embryos" in complaints)
+        (data / "manifest.csv").unlink(missing_ok=True)
+    assert told == [False, True]
 
 
 def test_a_training_stopped_too_soon_says_so(devotools, monkeypatch, tmp_path):

@@ -66,7 +66,8 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     A folder's files that are no pictures are listed too: they fail with a reason in
     ``images.csv``, so that nothing is passed over in silence. Hidden files, links to folders and
     the results in ``out`` are not looked into. Two pictures of one stem get their suffix into the
-    name of their results.
+    name of their results; two of one relative path, from two folders, are called by their whole
+    path in the tables.
 
     Raises :class:`~devotools._validate.InputError` when there is no picture at all.
     """
@@ -80,6 +81,8 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
         else:
             found.append((given, str(given), Path(given.name)))
     found = list({path.absolute(): item for item in found for path in (item[0],)}.values())
+    named = Counter(image for _, image, _ in found)
+    found = [(path, i if named[i] == 1 else str(path), name) for path, i, name in found]
     known = IMAGE_SUFFIXES | MICROSCOPE_SUFFIXES
     if not any(path.exists() and path.suffix.lower() in known for path, _, _ in found):
         given = ", ".join(repr(str(path)) for path in paths)
