@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from devotools._validate import InputError
+
 Range = tuple[float, float]
 
 
@@ -40,7 +42,7 @@ class Appearance:
     The ranges were set by eye beside transmission electron micrographs of WormImage
     (www.wormimage.org); wider than reality, because a network that has seen too much variation
     copes with the real amount, and one that has seen too little does not
-    (domain randomisation: Tobin et al. 2017, arXiv:1703.06907).
+    (domain randomisation: Tobin et al. 2017, arXiv:1703.06907). Lesson 03 switches some off.
 
     Examples
     --------
@@ -119,14 +121,14 @@ class Appearance:
 
         Raises
         ------
-        ValueError
+        InputError
             If a name is neither a factor nor a group; the message lists those that are.
         """
         off = {item.name: item.metadata["off"] for item in fields(self)}
         wanted = [single for name in names for single in GROUPS.get(name, (name,))]
         unknown = sorted(set(wanted) - set(off))
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"unknown factor(s) {', '.join(unknown)}; choose from the factors "
                 f"{', '.join(off)} or the groups {', '.join(GROUPS)}"
             )

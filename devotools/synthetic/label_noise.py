@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from devotools._validate import InputError
+
 from .noise import noise_field
 
 _JPEG_QUALITY = 75  # what most programs take if nothing is said
@@ -35,12 +37,13 @@ def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np
 
     Raises
     ------
-    ValueError
+    InputError
         If the mask is not a 2-D bool array, or the strength is negative or not finite.
 
     Notes
     -----
-    Source: devoworm/GSoC-2020, whose notebooks read JPEG masks with `mask > 0`.
+    Source: devoworm/GSoC-2020, whose notebooks read JPEG masks with `mask > 0`. Lesson 02 tells why
+    a mask is not a photograph.
 
     Examples
     --------
@@ -54,11 +57,11 @@ def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np
     """
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.dtype != bool:
-        raise ValueError(
+        raise InputError(
             f"mask is {mask.ndim}-D of dtype {mask.dtype}, expected 2-D bool; pass labels > 0"
         )
     if not (np.isfinite(strength) and strength >= 0):
-        raise ValueError(
+        raise InputError(
             f"strength is {strength!r}, expected 0 or more; pass 1.0 for masks as in 2020"
         )
     if strength == 0 or not mask.any():
