@@ -13,7 +13,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_validate": ["InputError"],
         "augment": ["eval_transform", "train_transform"],
         "datasets": [
-            "DrawnDataset",
             "NucleusDataset",
             "Split",
             "make_loader",

@@ -35,7 +35,7 @@ from devotools.images import (
     write_labels,
     write_mask,
 )
-from devotools.synthetic import Appearance, Series, draw_section, synthesize_series
+from devotools.synthetic import Appearance, Series, synthesize_series
 
 Transform = Callable[..., dict[str, Any]]
 
@@ -70,41 +70,6 @@ class NucleusDataset(Dataset):
         check_same_shape(image, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}"))
         self._worker_seed = _seed_in_worker(self.transform, self._worker_seed)
         return to_tensors(stretch_contrast(image), mask, self.transform)
-
-
-class DrawnDataset(Dataset):
-    """Sections drawn when they are asked for, each one of another embryo: no file is needed.
-
-    Item ``index`` is always the drawing number ``seed + index`` of
-    :func:`~devotools.draw_section`, prepared just as :class:`NucleusDataset` prepares a file, in
-    the same shapes. Two datasets share no embryo when their ranges of numbers do not meet.
-    Taught in lesson 03.
-    """
-
-    def __init__(
-        self,
-        length: int,
-        seed: int = 0,
-        size: int = 256,
-        transform: Transform | None = None,
-        appearance: Appearance | None = None,
-    ):
-        self.length = check_count(length, "length")
-        self.seed = check_count(seed, "seed", least=0)
-        self.size = check_count(size, "size", least=64)
-        self.transform = transform
-        self.appearance = appearance
-        self._worker_seed: int | None = None
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if not 0 <= index < self.length:
-            raise IndexError(f"index {index} is outside 0 to {self.length - 1}")
-        image, labels = draw_section(self.seed + index, self.size, self.appearance)
-        self._worker_seed = _seed_in_worker(self.transform, self._worker_seed)
-        return to_tensors(stretch_contrast(image), labels > 0, self.transform)
 
 
 def make_loader(

@@ -13,7 +13,6 @@ from devotools import datasets
 from devotools._validate import InputError
 from devotools.augment import eval_transform, train_transform
 from devotools.datasets import (
-    DrawnDataset,
     NucleusDataset,
     make_loader,
     read_dataset,
@@ -51,17 +50,6 @@ def test_a_transformed_item_is_square_and_its_mask_binary(pairs, transform):
         assert image.shape == mask.shape == (1, 40, 40)
         assert set(mask.unique().tolist()) <= {0, 1}
         assert 0 <= image.min() <= image.max() <= 1
-
-
-def test_drawn_sections_are_items_too():
-    drawn = DrawnDataset(3, seed=5, size=64)
-    image, mask = drawn[1]
-    again, _ = DrawnDataset(2, seed=6, size=64)[0]
-    assert image.shape == mask.shape == (1, 64, 64)
-    assert torch.equal(image, again)
-    assert len(list(drawn)) == 3
-    with pytest.raises(IndexError):
-        drawn[-1]
 
 
 def test_items_that_do_not_fit_are_refused(tmp_path, pairs):
