@@ -28,7 +28,7 @@ import devotools as dt
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "drawn"
-dt.synthesize_dataset(folder, embryos=3, sections=4, size=256, seed=1)
+dt.synthesize_dataset(folder, embryos=3, sections=4, size=256, seed=11)
 pairs = dt.read_dataset(folder)
 pair = pairs[2]
 image = dt.read_image(pair.image)  # (256, 256) float32 in [0, 1]
