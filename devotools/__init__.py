@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "synthesize_dataset",
         ],
         "evaluation": ["Scores", "evaluate"],
+        "exchange": ["fetch_devoworm_masks", "fetch_wormimage", "import_folder"],
         "images": [
             "ImageMaskPair",
             "pair_files",

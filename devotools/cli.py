@@ -66,6 +66,58 @@ def synthesize(
     typer.echo(f"{count} sections of {embryos} embryos drawn into {out}")
 
 
+@app.command("import")
+def import_(
+    images: Annotated[Path, typer.Option("--images", help="Folder (or zip, tar) of pictures.")],
+    masks: Annotated[
+        Path,
+        typer.Option("--masks", help="The same of masks, label images or ImageJ ROIs."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="A new folder, or an empty one.")],
+    embryo: Annotated[
+        str | None, typer.Option(help="The embryo of all; else the name of the first sub-folder.")
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Micrometres along a pixel, for manifest.csv.")
+    ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Take grey and JPEG masks, cut at half and smoothed.")
+    ] = False,
+) -> None:
+    """Check and convert your own pictures and masks into a folder that train reads.
+
+    Example: devotools import --images micrographs --masks drawn --out data --embryo E1
+
+    Pairs by name. Exit code 0: every file was taken; 1: some were refused (see report.csv); 2:
+    none could be taken, or nothing could be written.
+    """
+    from devotools.exchange import import_folder
+
+    with _progress(0, "picture") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = import_folder(
+            images,
+            masks,
+            out,
+            embryo=embryo,
+            pixel_size_um=pixel_size,
+            clean=clean,
+            progress=show,
+        )
+    for row in report.rows:
+        if row.reason:
+            typer.echo(f"{row.status}: {row.image or row.mask}: {row.reason}", err=True)
+    typer.echo(f"{len(report.imported)} pictures imported into {out}")
+    if any(not row.embryo for row in report.imported):
+        typer.echo("some embryos are not known: say --embryo, or use one sub-folder each", err=True)
+    if report.refused:
+        raise typer.Exit(1)
+
+
 @app.command()
 def train(
     data: Annotated[

@@ -1,0 +1,292 @@
+"""Your own pictures and marks, checked and converted into a folder that ``train`` reads."""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from devotools._validate import InputError, check_folder, check_positive, check_same_shape
+from devotools.exchange.archives import is_archive, unpack
+from devotools.exchange.folders import check_new, whole_folder
+from devotools.exchange.masks import read_truth
+from devotools.images import (
+    MICROSCOPE_SUFFIXES,
+    is_image,
+    read_image,
+    write_image,
+    write_labels,
+    write_mask,
+)
+
+COLUMNS = ["image", "mask", "name", "embryo", "status", "reason"]
+ROI_SUFFIXES = {".roi", ".zip"}
+MARKS = r"(cp[_-]?masks?|masks?|labels?|seg|rois?|roi[_-]?set)"  # what tools add to a name
+AFFIX = re.compile(rf"^{MARKS}[_\-. ]+|[_\-. ]+{MARKS}$", re.IGNORECASE)
+Key = tuple[str, str]  # sub-folder and stem
+Section = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # picture, mask, labels
+NO_PICTURE = "this is no picture; expected PNG, JPEG or TIFF. Convert it, or move it away."
+NO_MARK = "this is no mask; expected a picture, .roi or RoiSet .zip. Convert it, or move it away."
+
+
+@dataclass(frozen=True)
+class ImportRow:
+    """What became of one picture or mask: a line of report.csv. Paths are relative."""
+
+    image: str
+    mask: str
+    name: str
+    embryo: str
+    status: str  # imported or refused
+    reason: str  # why it was refused, or what to look at
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What :func:`import_folder` did: the data folder, and a row for every file."""
+
+    folder: Path
+    rows: list[ImportRow]
+
+    @property
+    def imported(self) -> list[ImportRow]:
+        """The sections that are in the folder now."""
+        return [row for row in self.rows if row.status == "imported"]
+
+    @property
+    def refused(self) -> list[ImportRow]:
+        """The files that are not, with the reason."""
+        return [row for row in self.rows if row.status == "refused"]
+
+
+def import_folder(
+    images: str | Path,
+    masks: str | Path,
+    out: str | Path,
+    *,
+    embryo: str | None = None,
+    pixel_size_um: float | None = None,
+    clean: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> ImportReport:
+    """Pair, check and convert pictures and marks into ``out``, which ``devotools train`` reads.
+
+    ``images`` and ``masks`` are folders (or zip and tar files of them) with the same names below;
+    a mask's name may have ``_mask``, ``_labels``, ``_RoiSet`` or the like added. Pictures may be
+    8- or 16-bit, grey or colour: they become grey, 8-bit PNG where that loses nothing, else 16-bit
+    TIFF. Masks may be pictures of two values, label images (which give ``labels/`` as well), or
+    ImageJ outlines (``.roi``, RoiSet ``.zip``). With ``clean``, grey and JPEG masks are made clean
+    by :func:`~devotools.exchange.clean_mask`; without, they are refused.
+
+    ``out`` must be new or empty; it gets ``images/``, ``masks/``, ``labels/``, ``manifest.csv``
+    (name, embryo, section, pixel_size_um) and ``report.csv`` (a row for every file, with the
+    reason where one is refused), all together at the end. The embryo is ``embryo`` for all, else
+    the name of the first sub-folder; else it stays unknown, and ``train`` says what follows.
+    ``progress(done, total)`` is called after each picture.
+
+    Raises :class:`~devotools._validate.InputError` where nothing can be imported, with the reasons.
+    Taught in lesson 06.
+    """
+    check_new(Path(out))
+    if pixel_size_um is not None:
+        check_positive(pixel_size_um, "pixel_size_um", "micrometres")
+    with tempfile.TemporaryDirectory() as scratch, whole_folder(out) as unfinished:
+        images = _as_folder(images, Path(scratch) / "images", "images")
+        masks = _as_folder(masks, Path(scratch) / "masks", "masks")
+        pairs, rest = match_files(images, masks)
+        rows = [ImportRow(*files, "", "", "refused", why) for *files, why in rest]
+        for done, (image, mask) in enumerate(pairs, start=1):
+            row = _row_of(_inside(image, images), _inside(mask, masks), embryo)
+            rows.append(_import_one(unfinished, image, mask, row, clean))
+            if progress is not None:
+                progress(done, len(pairs))
+        rows = [replace(row, reason=row.reason.replace(scratch, "")) for row in rows]
+        report = ImportReport(Path(out), sorted(rows, key=lambda row: (row.image, row.mask)))
+        _check_some(report)
+        _write_tables(unfinished, report, pixel_size_um)
+    return report
+
+
+def _as_folder(given: str | Path, scratch: Path, name: str) -> Path:
+    """The folder itself; for an archive, what is in it (and in its only folder)."""
+    given = Path(given)
+    if not (given.is_file() and is_archive(given)):
+        return check_folder(given, f"{name} folder")
+    unpack(given, scratch)
+    inside = [path for path in scratch.iterdir() if path.name != "__MACOSX"]
+    while len(inside) == 1 and inside[0].is_dir():
+        scratch = inside[0]
+        inside = list(scratch.iterdir())
+    return scratch
+
+
+# --- pairing -----------------------------------------------------------------------------------
+
+
+def match_files(
+    images: Path, masks: Path
+) -> tuple[list[tuple[Path, Path]], list[tuple[str, str, str]]]:
+    """Pair by sub-folder and name; and (image, mask, reason) for every file that is left over.
+
+    In one folder for both, the masks are the files with ``_mask`` or the like in their names.
+    """
+    pictures, marks = _files(images, but=masks), _files(masks, but=images)
+    if images.resolve() == masks.resolve():
+        marks = [path for path in pictures if _is_mark(path)]
+        pictures = [path for path in pictures if not _is_mark(path)]
+    rest = [(_inside(p, images), "", NO_PICTURE) for p in pictures if not _may_be_picture(p)]
+    rest += [("", _inside(p, masks), NO_MARK) for p in marks if not _may_be_mark(p)]
+    of_images: dict[Key, list[Path]] = defaultdict(list)
+    of_masks: dict[Key, list[Path]] = defaultdict(list)
+    for path in filter(_may_be_picture, pictures):
+        of_images[_key(path, images)].append(path)
+    for path in filter(_may_be_mark, marks):
+        key = _key(path, masks)
+        of_masks[key if key in of_images else (key[0], AFFIX.sub("", key[1]))].append(path)
+    pairs = []
+    for key in sorted(of_images.keys() | of_masks.keys()):
+        mine, theirs = of_images.get(key, []), of_masks.get(key, [])
+        if len(mine) == len(theirs) == 1:
+            pairs.append((mine[0], theirs[0]))
+            continue
+        rest += [(_inside(p, images), "", _why_alone(mine, theirs, "mask")) for p in mine]
+        rest += [("", _inside(p, masks), _why_alone(theirs, mine, "image")) for p in theirs]
+    return pairs, rest
+
+
+def _files(root: Path, *, but: Path) -> list[Path]:
+    """Every file below a folder, without hidden ones and those of the other folder in it."""
+    inner = but.resolve() if root.resolve() in but.resolve().parents else None
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and "__MACOSX" not in path.parts
+        and path.name not in ("Thumbs.db", "desktop.ini")
+        and (inner is None or inner not in path.resolve().parents)
+    )
+
+
+def _key(path: Path, root: Path) -> Key:
+    return path.relative_to(root).parent.as_posix(), path.stem
+
+
+def _inside(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _is_mark(path: Path) -> bool:
+    return path.suffix.lower() in ROI_SUFFIXES or AFFIX.sub("", path.stem) != path.stem
+
+
+def _may_be_picture(path: Path) -> bool:
+    return is_image(path) or path.suffix.lower() in MICROSCOPE_SUFFIXES
+
+
+def _may_be_mark(path: Path) -> bool:
+    return _may_be_picture(path) or path.suffix.lower() in ROI_SUFFIXES
+
+
+def _why_alone(mine: list[Path], others: list[Path], what: str) -> str:
+    if len(mine) > 1:
+        return f"{len(mine)} files have this name; expected one. Rename or remove the others."
+    if others:
+        return f"{len(others)} {what}s have its name; expected one. Remove the others."
+    return f"no {what} has its name; expected one, in the same sub-folder. Add it, or rename it."
+
+
+# --- converting --------------------------------------------------------------------------------
+
+
+def _row_of(image: str, mask: str, embryo: str | None) -> ImportRow:
+    """The row of a pair: its sub-folders go into its name, and the first one is the embryo."""
+    path = Path(image)
+    name = "_".join([*path.parts[:-1], path.stem])
+    first = path.parts[0] if len(path.parts) > 1 else ""
+    return ImportRow(image, mask, name, first if embryo is None else embryo, "imported", "")
+
+
+def _import_one(out: Path, image: Path, mask: Path, row: ImportRow, clean: bool) -> ImportRow:
+    try:
+        if (out / "masks" / f"{row.name}.png").exists():
+            raise InputError(f"another picture is called {row.name!r} already. Rename this one.")
+        section = _read_section(image, mask, clean)
+    except InputError as error:
+        return replace(row, status="refused", reason=str(error))
+    _write_section(out, row.name, section)
+    return replace(row, reason=_remark(section[1]))
+
+
+def _read_section(image: Path, mask: Path, clean: bool) -> Section:
+    """Picture, mask, and labels where they are known; each of the picture's size."""
+    grey = read_image(image)
+    truth, labels = read_truth(mask, grey.shape, clean=clean)
+    check_same_shape(grey, truth, (f"image {image.name!r}", f"mask {mask.name!r}"))
+    return grey, truth, labels
+
+
+def _remark(truth: np.ndarray) -> str:
+    """What to look at in a mask that is allowed but unusual."""
+    share = truth.mean()
+    if share == 0:
+        return "look: the mask is empty"
+    return f"look: {share:.0%} of it is nucleus; is it inverted?" if share > 0.5 else ""
+
+
+def _write_section(out: Path, name: str, section: Section) -> None:
+    grey, truth, labels = section
+    counts = np.round(grey * 255)
+    if np.abs(counts - grey * 255).max() < 1e-3:  # it was an 8-bit picture
+        write_image(out / "images" / f"{name}.png", grey)
+    else:
+        (out / "images").mkdir(exist_ok=True)
+        deep = np.round(grey.astype(np.float64) * 65535).astype(np.uint16)
+        tifffile.imwrite(out / "images" / f"{name}.tif", deep, compression="zlib")
+    write_mask(out / "masks" / f"{name}.png", truth)
+    if labels is not None:
+        write_labels(out / "labels" / f"{name}.tif", labels)
+
+
+# --- reporting ---------------------------------------------------------------------------------
+
+
+def _check_some(report: ImportReport) -> None:
+    if report.imported:
+        return
+    files = [(row.image or row.mask, row.reason) for row in report.refused]
+    shown = "".join(f"\n  {file}: {reason}" for file, reason in files[:10])
+    more = f"\n  and {len(files) - 10} more" if len(files) > 10 else ""
+    raise InputError(
+        f"none of {len(files)} files could be imported, and nothing was written; expected pictures "
+        f"and masks of the same names.{shown}{more}"
+    )
+
+
+def _write_tables(out: Path, report: ImportReport, pixel_size_um: float | None) -> None:
+    sections = [
+        [row.name, row.embryo, _section(row.image), "" if pixel_size_um is None else pixel_size_um]
+        for row in report.imported
+    ]
+    _write_csv(out / "manifest.csv", ["name", "embryo", "section", "pixel_size_um"], sections)
+    _write_csv(out / "report.csv", COLUMNS, [list(astuple(row)) for row in report.rows])
+
+
+def _section(image: str) -> str:
+    """The last number in a picture's name, which most microscopes count up; or nothing."""
+    found = re.search(r"(\d{1,9})\D*$", Path(image).stem)
+    return str(int(found[1])) if found else ""
+
+
+def _write_csv(path: Path, columns: list[str], rows: list[list]) -> None:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,124 @@
+"""Masks as people hand them over: JPEG rags, label images, outlines; made into what we read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+from scipy import ndimage
+from skimage.measure import label
+
+from devotools._validate import InputError, check_count, check_image
+from devotools.exchange.archives import is_archive
+from devotools.exchange.rois import read_rois, rois_to_labels
+from devotools.images import TIFF_SUFFIXES, read_image, read_labels, read_mask
+
+CROSS = ndimage.generate_binary_structure(2, 1)  # a pixel and its four neighbours
+RAGS = 0.1  # a mask that is nowhere brighter than this holds compression noise only
+MIN_AREA = 20  # pixels; the smallest nucleus that evaluation counts
+JPEG_SUFFIXES = {".jpg", ".jpeg"}
+COLOURFUL = 96  # between the channels of a pixel, of 255; JPEG alone makes less of grey
+PIECES = 2  # a label image has about one piece an id; a grey picture has thousands
+
+
+def clean_mask(grey: np.ndarray, *, min_area: int = MIN_AREA) -> np.ndarray:
+    """Make an (H, W) bool mask of a drawn one, (H, W) in [0, 1], that JPEG has made ragged.
+
+    Three steps: brighter than half of its maximum is nucleus (JPEG invents faint values along
+    every outline); an opening by a 3 x 3 cross takes hairs and single pixels; 4-connected objects
+    under ``min_area`` pixels are removed. A picture that is nowhere brighter than 0.1 becomes
+    empty. Nuclei of about five pixels across and more keep their shape to a pixel.
+
+    Raises :class:`~devotools._validate.InputError`. Taught in lesson 01.
+
+    >>> grey = np.zeros((12, 12)); grey[3:9, 3:9] = 1; grey[0, 11] = 0.04; grey[11, 0] = 0.9
+    >>> int(clean_mask(grey).sum())
+    32
+    """
+    grey = check_image(grey, "drawn mask").astype(np.float64)
+    check_count(min_area, "min_area", least=0)
+    if grey.max() < RAGS:
+        return np.zeros(grey.shape, bool)
+    mask = grey > grey.max() / 2
+    framed = np.pad(mask, 1, mode="edge")  # a nucleus at the border is cut by it, not ragged
+    opened = ndimage.binary_opening(framed, CROSS)[1:-1, 1:-1]
+    objects, _ = ndimage.label(opened, CROSS)
+    areas = np.bincount(objects.ravel())
+    return opened & (areas >= min_area)[objects]
+
+
+def read_truth(
+    path: Path, shape: tuple[int, int], *, clean: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read what somebody marked, as a mask (H, W) bool and labels (H, W) int32, or None.
+
+    Masks of two values give no labels; label images and ImageJ ROIs give both. ``shape`` is the
+    picture's: outlines are painted on it. With ``clean``, grey masks go through
+    :func:`clean_mask`; without, they are refused. Raises
+    :class:`~devotools._validate.InputError` with the remedy.
+    """
+    if path.suffix.lower() == ".roi" or is_archive(path):
+        labels = rois_to_labels(read_rois(path), shape)
+        return labels > 0, labels
+    if path.suffix.lower() in JPEG_SUFFIXES:
+        return _read_lossy(path, clean), None
+    labels = _read_whole_numbers(path)
+    if labels is None or len(np.unique(labels)) <= 2:
+        return (_read_grey(path) if clean and labels is None else read_mask(path)), None
+    if _looks_grey(labels):
+        if clean:
+            return _read_grey(path), None
+        raise InputError(
+            f"mask {str(path)!r} holds {len(np.unique(labels))} values, scattered like those of a "
+            "grey picture; expected two values, or a label image with one id a nucleus. Give "
+            "clean (--clean) to cut it at half of its maximum, or draw it without smoothing."
+        )
+    return labels > 0, labels
+
+
+def _read_lossy(path: Path, clean: bool) -> np.ndarray:
+    if clean:
+        return _read_grey(path)
+    try:
+        return read_mask(path)
+    except InputError as error:
+        raise InputError(
+            f"mask {str(path)!r} is a JPEG of many values; expected two. Its compression invents "
+            "values along every outline: give clean (--clean) to cut it at half of its maximum "
+            f"and smooth it, or save it as PNG. ({error})"
+        ) from error
+
+
+def _read_grey(path: Path) -> np.ndarray:
+    """A grey mask made clean; colours are refused, for each may be a nucleus, or a note."""
+    grey = read_image(path)
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        with Image.open(path) as picture:
+            colours = np.asarray(picture.convert("RGB")).astype(np.int16)
+        if np.ptp(colours, axis=2).max() > COLOURFUL:
+            raise InputError(
+                f"mask {str(path)!r} is coloured; expected grey. Save it as a label image, one "
+                "number a nucleus, or as black and white."
+            )
+    return clean_mask(grey)
+
+
+def _read_whole_numbers(path: Path) -> np.ndarray | None:
+    """The ids of a label image, int32; None for colour. Fiji stores ids as floats: taken too."""
+    try:
+        return read_labels(path)
+    except InputError:
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return None
+        read_image(path)  # refuses what is damaged, a stack, too large, or not finite
+        array = np.squeeze(tifffile.imread(path))
+    whole = array.ndim == 2 and array.dtype.kind == "f" and (array == np.round(array)).all()
+    return array.astype(np.int32) if whole and 0 <= array.min() <= array.max() < 2**31 else None
+
+
+def _looks_grey(labels: np.ndarray) -> bool:
+    """Whether equal values lie scattered, as in a photograph, not together, as in labels."""
+    pieces = label(labels, background=0, connectivity=2).max()  # neighbours of one value are one
+    return pieces > PIECES * np.count_nonzero(np.unique(labels))
