@@ -75,6 +75,8 @@ REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
   `devotools evaluate --data DIR`. These pictures cannot be redistributed, so nobody can repeat
   this row from the repository alone. The masks are rough, and one lacks two nuclei that are there.
+  The looks of the drawings were set by eye beside these very pictures (not their masks), so this
+  is no independent test.
 """
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ class Training:
     def __init__(self, arguments: argparse.Namespace):
         seed_everything(arguments.seed)
         self.steps, self.step, self.minutes = arguments.steps, 0, 0.0
-        self.best_iou, self.history = -1.0, []
+        self.best_iou, self.history, self.commit = -1.0, [], commit()
         self.device = choose_device(arguments.device)
         self.model = ResNet18FPN().to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
@@ -149,7 +150,7 @@ class Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
-        keys = ("step", "minutes", "best_iou", "history", "settings")
+        keys = ("step", "minutes", "best_iou", "history", "commit", "settings")
         card = {key: getattr(self, key) for key in keys}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         with replace_file(path) as temporary:
@@ -172,7 +173,7 @@ class Training:
         self.averaged.load_state_dict(parts["averaged"])
         self.best = parts["best"]
         self._resume_optimizer(parts["optimizer"])
-        for key in ("step", "minutes", "best_iou", "history"):
+        for key in ("step", "minutes", "best_iou", "history", "commit"):
             setattr(self, key, card[key])
         return True
 
@@ -260,6 +261,51 @@ def commit() -> str:
     return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def to_half(model: ResNet18FPN) -> None:
+    """Round the weights to half precision, each tensor whose range allows it; the rest stays."""
+    for tensor in chain(model.parameters(), model.buffers()):
+        if tensor.is_floating_point() and torch.isfinite(tensor.half()).all():
+            tensor.data = tensor.data.half()
+
+
+def finish(training: Training, validation: Drawings, out: Path) -> None:
+    """Choose the working resolution, score what will be shipped, and save it.
+
+    Raises RuntimeError, and saves nothing, when the rounded weights do not do what the trained
+    ones did.
+    """
+    model = ResNet18FPN().to(memory_format=torch.channels_last)
+    model.load_state_dict(training.best)
+    to_half(model)
+    model.float()  # what is chosen and scored here is what load_model will give
+    sides = choose_side(model, validation)
+    model.working_nucleus = usual_nucleus(validation.labels, model.working_side)
+    iou, f1 = sides[model.working_side]
+    if iou < training.best_iou - 0.05:
+        raise RuntimeError(f"rounded weights score {iou:.3f}, trained ones {training.best_iou:.3f}")
+    card = {
+        "command": " ".join(["python", "tools/make_weights.py", *sys.argv[1:]]),
+        "commit": training.commit,
+        "data": "drawn embryos only (devotools.synthetic), no real micrograph",
+        "settings": training.settings,
+        "minutes": round(training.minutes, 1),
+        "device": str(training.device),
+        "torch": torch.__version__,
+        "history": training.history,
+        "validation": {
+            "sections": len(validation.images),
+            "iou": round(iou, 4),
+            "f1": round(f1, 4),
+        },
+        "working_sides": {side: [round(v, 4) for v in both] for side, both in sides.items()},
+    }
+    to_half(model)
+    save_model(out, model, card)
+    print(json.dumps(card["working_sides"]))
+    print(f"validation IoU {iou:.4f}, F1 {f1:.4f}, working side {model.working_side}")
+    print(f"saved {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
 def main() -> None:
     """Draw, train, choose, save."""
     arguments = parse_arguments()
@@ -274,29 +320,8 @@ def main() -> None:
     drawings = Drawings(*draw_many(0, arguments.pool, workers), arguments.seed)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
     train(training, drawings, validation, checkpoint)
-    model = ResNet18FPN().to(memory_format=torch.channels_last)
-    model.load_state_dict(training.best)
-    model.half().float()  # what is chosen and scored below is what is shipped
-    sides = choose_side(model, validation)
-    model.working_nucleus = usual_nucleus(validation.labels, model.working_side)
-    iou, f1 = sides[model.working_side]
-    card = {
-        "command": " ".join(["python", "tools/make_weights.py", *sys.argv[1:]]),
-        "commit": commit(),
-        "data": "drawn embryos only (devotools.synthetic), no real micrograph",
-        "settings": training.settings,
-        "minutes": round(training.minutes, 1),
-        "device": str(training.device),
-        "torch": torch.__version__,
-        "history": training.history,
-        "validation": {"sections": arguments.validation, "iou": round(iou, 4), "f1": round(f1, 4)},
-        "working_sides": {side: [round(v, 4) for v in both] for side, both in sides.items()},
-    }
-    save_model(arguments.out, model.half(), card)
+    finish(training, validation, arguments.out)
     checkpoint.unlink()
-    print(json.dumps(card["working_sides"]))
-    print(f"validation IoU {iou:.4f}, F1 {f1:.4f}, working side {model.working_side}")
-    print(f"saved {arguments.out} ({arguments.out.stat().st_size / 2**20:.1f} MiB)")
 
 
 if __name__ == "__main__":
