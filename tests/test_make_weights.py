@@ -85,3 +85,13 @@ def test_the_shipped_model_says_where_it_comes_from():
     assert model.metadata["command"].startswith("python tools/make_weights.py")
     assert str(model.working_side) in model.metadata["working_sides"]
     assert model.working_nucleus > 5
+
+
+def test_what_half_precision_cannot_hold_stays():
+    model = make_weights.ResNet18FPN()
+    variance = model.head[1].running_var
+    variance.fill_(1e6)  # more than 65504, the largest number of half precision
+    make_weights.to_half(model)
+    assert model.head[1].running_var.dtype == torch.float32
+    assert model.head[0].weight.dtype == torch.float16
+    assert torch.isfinite(model.head[1].running_var).all()
