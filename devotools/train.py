@@ -148,7 +148,7 @@ def validate(
     loader: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
     *,
-    bfloat16: bool | None = False,
+    bfloat16: bool | None = None,
 ) -> tuple[float, float, float]:
     """Mean loss, IoU and Dice of ``model`` over the pictures of ``loader``, at the threshold 0.5.
 
