@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from devotools._files import whole_folder
 from devotools._validate import (
     InputError,
     check_count,
@@ -189,16 +187,12 @@ def synthesize_dataset(
     Other seeds draw other embryos. Raises :class:`~devotools._validate.InputError`.
     Taught in lesson 01.
     """
-    out = Path(out)
-    _check_new(out)
     check_count(embryos, "embryos")
     check_count(sections, "sections")
     check_count(size, "size", least=64)
     check_count(seed, "seed", least=0)
-    unfinished = (out if out.exists() else out.parent) / f".{uuid.uuid4().hex[:8]}"
     rows = []
-    try:
-        unfinished.mkdir(parents=True)
+    with whole_folder(out) as unfinished:
         for number in range(embryos):
             # Not seed + number: then seed 1 would repeat the embryos of seed 0.
             own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -209,27 +203,7 @@ def synthesize_dataset(
             if progress is not None:
                 progress()
         _write_manifest(unfinished / "manifest.csv", rows)
-        if out.exists():  # it may be a mounted folder, or the one we stand in: it stays
-            for part in unfinished.iterdir():
-                os.replace(part, out / part.name)
-        else:
-            os.replace(unfinished, out)
-    except OSError as error:
-        raise InputError(
-            f"{str(out)!r} cannot be written ({error.strerror or error}). Choose a folder that "
-            "you may write to and that has room."
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return len(rows)
-
-
-def _check_new(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{str(out)!r} exists and is not empty; expected a new folder, so that nothing is "
-            "overwritten. Choose another name, or remove it first."
-        )
 
 
 def _write_series(folder: Path, series: Series, embryo: str) -> list[tuple[str, str, int, float]]:

@@ -19,6 +19,7 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from devotools._files import cannot_write
 from devotools._validate import InputError, check_folder, check_image, check_labels, check_mask
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
@@ -297,10 +298,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
-            f"{str(path)!r} cannot be written ({error.strerror or error}). Choose a folder that "
-            "you may write to and that has room."
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -213,9 +213,9 @@ for ax, pair in zip(axes, with_nuclei[1::7], strict=False):
 # *Figure 3. Prediction (solid orange) and truth (dashed blue) on embryos that the network has
 # never seen, after about a minute of training.*
 #
-# The model that comes with devotools, `dt.load_model("nuclei")`, is this same network. It was
-# trained by this same recipe for longer, on thousands of embryos with all the clutter; lesson 4
-# puts it to the test.
+# The model that comes with devotools, `dt.load_model("nuclei")`, is this same network. It learned
+# with the same loss and the same augmentation for about an hour, from thousands of embryos with all
+# the clutter; lesson 4 puts it to the test.
 
 # %% [markdown]
 # ## Exercise: does the pyramid matter?

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from devotools._files import whole_folder
 from devotools._validate import InputError, check_count, check_positive
-from devotools.exchange.folders import whole_folder
 
 MAX_BYTES = 2 * 2**30
 MAX_MEMBERS = 20_000

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from devotools._files import check_new, whole_folder
 from devotools._validate import InputError, check_same_shape
 from devotools.exchange.archives import unpack
 from devotools.exchange.download import NotThere, Source, cache_folder, fetch, git_blob_hash
-from devotools.exchange.folders import check_new, whole_folder
 from devotools.exchange.masks import clean_mask
 from devotools.images import is_image, read_image, write_mask
 

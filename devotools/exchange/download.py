@@ -21,8 +21,8 @@ import pooch
 import requests
 import urllib3
 
+from devotools._files import cannot_write
 from devotools._validate import InputError
-from devotools.exchange.folders import cannot_write
 
 MIRROR = "DEVOTOOLS_DATA_URL"  # a server that holds the same paths, such as a served cache folder
 CACHE = "DEVOTOOLS_CACHE"

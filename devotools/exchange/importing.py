@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from devotools._files import check_new, whole_folder
 from devotools._validate import InputError, check_folder, check_positive, check_same_shape
 from devotools.exchange.archives import is_archive, unpack
-from devotools.exchange.folders import check_new, whole_folder
 from devotools.exchange.masks import read_truth
 from devotools.images import (
     MICROSCOPE_SUFFIXES,

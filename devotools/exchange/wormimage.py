@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from devotools._files import check_new
 from devotools._validate import InputError, check_count
 from devotools.exchange.download import NotThere, Source, cache_folder, fetch, kept, sha256
-from devotools.exchange.folders import check_new
 from devotools.images import replace_file
 
 SERIES = "https://www.wormimage.org/data/wild_herm/embryo/92_cell_embryo/92_cell_embryo_7"
