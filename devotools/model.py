@@ -68,7 +68,9 @@ class ResNet18FPN(nn.Module):
         self.working_nucleus: float | None = None
         self.metadata: dict[str, Any] = {}
         self.encoder = _encoder(in_channels, weights)
-        self.pyramid = FeaturePyramidNetwork([64, 128, 256, 512], PYRAMID_CHANNELS)
+        self.pyramid = FeaturePyramidNetwork(
+            [64, 128, 256, 512], PYRAMID_CHANNELS, norm_layer=nn.BatchNorm2d
+        )
         self.head = nn.Sequential(
             nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, padding=1, bias=False),
             nn.BatchNorm2d(PYRAMID_CHANNELS),
@@ -83,12 +85,7 @@ class ResNet18FPN(nn.Module):
         x = functional.pad(image, (0, right, 0, bottom), mode="replicate")  # (N, C, H', W')
         stages = self.encode(x)
         levels = self.pyramid(stages)  # the same four sizes, each 64 channels
-        finest = levels["1"]  # (N, 64, H'/4, W'/4)
-        for coarse in (levels["2"], levels["3"], levels["4"]):
-            finest = finest + functional.interpolate(
-                coarse, size=finest.shape[-2:], mode="bilinear", align_corners=False
-            )
-        logits = self.head(finest)  # (N, classes, H'/4, W'/4)
+        logits = self.head(self.fuse(levels))  # (N, classes, H'/4, W'/4)
         logits = functional.interpolate(
             logits, size=x.shape[-2:], mode="bilinear", align_corners=False
         )  # (N, classes, H', W')
@@ -103,6 +100,15 @@ class ResNet18FPN(nn.Module):
         stage3 = net.layer3(stage2)  # (N, 256, H/16, W/16)
         stage4 = net.layer4(stage3)  # (N, 512, H/32, W/32)
         return {"1": stage1, "2": stage2, "3": stage3, "4": stage4}
+
+    def fuse(self, levels: dict[str, Tensor]) -> Tensor:
+        """The four levels of the pyramid added up at the size of the finest."""
+        finest = levels["1"]  # (N, 64, H/4, W/4)
+        for coarse in (levels["2"], levels["3"], levels["4"]):
+            finest = finest + functional.interpolate(
+                coarse, size=finest.shape[-2:], mode="bilinear", align_corners=False
+            )
+        return finest
 
 
 def _padding(side: int) -> int:

@@ -48,8 +48,8 @@ CHECKPOINT_SECONDS = 300
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=9000, help="training steps of 8 crops")
-    parser.add_argument("--pool", type=int, default=12000, help="drawn sections to learn from")
+    parser.add_argument("--steps", type=int, default=14000, help="training steps of 8 crops")
+    parser.add_argument("--pool", type=int, default=16000, help="drawn sections to learn from")
     parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
@@ -113,12 +113,13 @@ class Drawings:
 class Training:
     """Model, running average, optimiser and step count; saved as tensors and JSON, no pickle."""
 
-    def __init__(self, arguments: argparse.Namespace):
+    def __init__(self, arguments: argparse.Namespace, build=ResNet18FPN, loss=segmentation_loss):
         seed_everything(arguments.seed)
+        self.loss = loss
         self.steps, self.step, self.minutes = arguments.steps, 0, 0.0
         self.best_iou, self.history, self.commit = -1.0, [], commit()
         self.device = choose_device(arguments.device)
-        self.model = ResNet18FPN().to(self.device, memory_format=torch.channels_last).train()
+        self.model = build().to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
         self.best = clone(self.averaged.module)
         self.optimizer = torch.optim.AdamW(
@@ -135,7 +136,7 @@ class Training:
         images = images.to(self.device, memory_format=torch.channels_last)
         with autocast(self.device, None):
             logits = self.model(images)
-        loss = segmentation_loss(logits.float(), masks.to(self.device))
+        loss = self.loss(logits.float(), masks.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

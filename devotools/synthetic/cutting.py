@@ -1,8 +1,9 @@
 """What a plane through an embryo meets: distances and cut nuclei, in pixels of the picture.
 
 **A nucleus counts in a section when** the plane cuts it at `GRAZE` = 0.36 of its full radius or
-more, and at least `MIN_LABEL_PIXELS` = 18 of its pixels are in the frame and not covered. A
-nucleus that is only grazed is drawn, faintly, and not labelled: nobody could outline it.
+more, the cut is at least 6 pixels wide (`MIN_RADIUS` = 3), and at least `MIN_LABEL_PIXELS` = 28 of
+its pixels are in the frame and not covered. One that is only grazed is drawn, faintly, and not
+labelled: nobody could outline it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from .anatomy import Embryo
 
 GRAZE = 0.36
-MIN_LABEL_PIXELS = 18
+MIN_RADIUS = 3.0
+MIN_LABEL_PIXELS = 28
 SPAN = 0.9  # sections reach this far towards the poles; beyond, an embryo is a mere smear
 
 
@@ -44,7 +46,7 @@ class NucleusCut:
     @property
     def counts(self) -> bool:
         """Whether the nucleus is labelled in this section (the module's rule)."""
-        return self.share >= GRAZE
+        return self.share >= GRAZE and self.radius >= MIN_RADIUS
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def draw_vacuoles(body: Body) -> None:
     """Draw bright vacuoles, bright yolk clusters and large dark bodies: not nuclei, but alike."""
     style, canvas = body.style, body.tone
     for rng, row, col in _some_places(body, "vacuoles", 1.6 * style.vacuoles):
-        low, high = (0.25, 0.75) if rng.random() < 0.3 else (0.12, 0.4)
+        low, high = (0.25, 0.6) if rng.random() < 0.3 else (0.12, 0.4)
         radius = body.nucleus * rng.uniform(low, high)
         tone = style.cytoplasm + (style.resin - style.cytoplasm) * rng.uniform(0.5, 1.05)
         if rng.random() < 0.5:

@@ -50,16 +50,20 @@ def draw_scene(seed: int, size: int, nuclei: int | None, appearance: Appearance)
         radius = rng.uniform(*appearance.magnification) * unit
         away = abs(rng.normal(0, 30)) * unit
     main = draw_embryo(streams.child("main"), count, appearance, HALF_EMBRYO_UM / radius)
-    main = _readable(main, unit)
+    style = draw_style(appearance, streams)
+    main = _readable(main, (6.0 if style.pale else 4.0) * unit, 22.0 * unit)
     main = _placed(main, (size / 2, size / 2), away, rng)
     others = _others(streams, appearance, main)
-    return Scene(size, appearance, streams, draw_style(appearance, streams), (*others, main))
+    return Scene(size, appearance, streams, style, (*others, main))
 
 
-def _readable(embryo: Embryo, unit: float) -> Embryo:
-    """Return the embryo at a magnification that makes its nuclei 6 to 44 of 256 pixels wide."""
+def _readable(embryo: Embryo, least: float, most: float) -> Embryo:
+    """Return the embryo at a magnification that makes its nuclei `least` to `most` pixels in radius.
+
+    A whole nucleus is 8 to 44 of 256 pixels wide, at least 12 where it hardly stands out.
+    """
     radius = float(np.median(embryo.radii_um)) / embryo.pixel_size_um
-    wanted = float(np.clip(radius, 3.0 * unit, 22.0 * unit))
+    wanted = float(np.clip(radius, least, most))
     return replace(embryo, pixel_size_um=embryo.pixel_size_um * radius / wanted)
 
 

@@ -37,9 +37,13 @@ def draw_nucleus(
     rng = streams.at("nucleus", nucleus.index)
     drift = 4.0 * nucleus.offset
     level = _level(nucleus, style, rng)
-    surroundings = float(image[window][distance > 0].mean()) if (distance > 0).any() else level
-    # a nucleus in a dark core is darker itself, by more or less
-    level += rng.random() * float(np.clip(surroundings - style.cytoplasm, -0.12, 0.04))
+    covered = image[window][distance > 0]
+    if covered.size:
+        around, spread = float(covered.mean()), float(covered.std())
+        # a nucleus in a dark core is darker itself, by more or less
+        level += rng.random() * float(np.clip(around - style.cytoplasm, -0.12, 0.04))
+        if nucleus.counts:
+            level = max(level, around + _least_contrast(nucleus, spread, rng))
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,
@@ -65,6 +69,15 @@ def _level(nucleus: NucleusCut, style: Style, rng: np.random.Generator) -> float
     return style.cytoplasm + (style.nucleus - style.cytoplasm) * strength
 
 
+def _least_contrast(nucleus: NucleusCut, spread: float, rng: np.random.Generator) -> float:
+    """Return how much a nucleus must differ from the cytoplasm: nobody labels what nobody sees.
+
+    The more the cytoplasm itself varies (`spread`, its standard deviation) and the smaller the
+    nucleus, the more contrast an eye needs (Rose 1948, J. Opt. Soc. Am. 38:196).
+    """
+    return rng.uniform(0.05, 0.09) + rng.uniform(0.4, 0.7) * spread + 0.25 / nucleus.radius
+
+
 def _matrix(
     level: float, style: Style, rng: np.random.Generator, shape: tuple[int, int], drift: float
 ) -> np.ndarray:
@@ -87,7 +100,7 @@ def _cover(
     width = style.nuclear_softness * (1 + 1.5 * (1 - nucleus.share))
     opacity = 1.0 if rng.random() < 0.85 else rng.uniform(0.75, 1.0)
     if not nucleus.counts:
-        opacity *= 0.6
+        opacity *= 0.5
     return (np.clip((distance + stray * ragged) / width + 0.5, 0, 1) * opacity).astype(np.float32)
 
 
@@ -150,7 +163,7 @@ def _speckles(
 
 def _blobs(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Generator) -> None:
     """Strew short dark rods through the nuclear ball; a section shows those near its plane."""
-    count = int(np.exp(rng.uniform(np.log(30), np.log(150))))
+    count = int(np.exp(rng.uniform(np.log(30), np.log(400))))
     size = rng.uniform(0.8, 1.5) * 0.26 / count ** (1 / 3)
     places = rng.uniform(-0.9, 0.9, (count, 3))
     turns, lengths = rng.uniform(0, np.pi, count), rng.uniform(0.1, 1.8, count) * size

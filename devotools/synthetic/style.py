@@ -92,8 +92,8 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
         bare_chromosomes=pick("bare_chromosomes") * (3 if pale else 1),
         chromatin_kinds=kinds,
         chromatin_weights=weights,
-        chromatin_grain=looks.uniform(0.6, 1.4),
-        chromatin_threshold=looks.uniform(0.1, 1.2),
+        chromatin_grain=looks.uniform(0.4, 1.2),
+        chromatin_threshold=looks.uniform(0.3, 1.3),
         network=bool(looks.random() < 0.2),
         nuclear_texture=max(texture[1], texture[2]) * looks.uniform(0.25, 0.8)
         if pale
