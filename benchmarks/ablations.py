@@ -105,8 +105,8 @@ def train(arguments: argparse.Namespace, drawings: Drawings, build, loss, seed: 
     """Train one variant from its random start; returns it with its running average."""
     settings = argparse.Namespace(**vars(arguments), seed=seed)
     training = Training(settings, build=build, loss=loss)
-    while training.step < arguments.steps:
-        training.learn(*drawings.batch(training.step))
+    for images, masks in drawings.batches(0, arguments.steps):
+        training.learn(images, masks)
     return training
 
 

@@ -210,13 +210,14 @@ def running_average(model: nn.Module, share: float) -> AveragedModel:
     wanders less than the weights themselves, and scores better (Polyak and Juditsky 1992).
     """
 
-    def average(old: Tensor, new: Tensor, count: Tensor) -> Tensor:
-        if not old.is_floating_point():
-            return new
+    def average(old: list[Tensor], new: list[Tensor], count: Tensor) -> None:
+        if not old[0].is_floating_point():  # counters
+            torch._foreach_copy_(old, new)
+            return
         keep = min(share, (1 + float(count)) / (10 + float(count)))
-        return torch.lerp(old, new, 1 - keep)
+        torch._foreach_lerp_(old, new, 1 - keep)  # all tensors in one call
 
-    return AveragedModel(model, avg_fn=average, use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def _check_loaders(train_loader: Any, val_loader: Any) -> None:

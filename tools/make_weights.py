@@ -14,7 +14,8 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -98,6 +99,14 @@ class Drawings:
     def _item(self, index: int, transform) -> tuple[Tensor, Tensor]:
         image = stretch_contrast(self.images[index] / np.float32(255))
         return to_tensors(image, self.labels[index] > 0, transform)
+
+    def batches(self, first: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Training batches ``first`` to ``end - 1``, the next one made while one is learned from."""
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self.batch, first)
+            for step in range(first, end):
+                ready, coming = coming, ahead.submit(self.batch, step + 1)
+                yield ready.result()
 
     def whole(self, side: int) -> list[tuple[Tensor, Tensor]]:
         """Every section whole, its longest side ``side``, in batches: for validation."""
@@ -205,8 +214,8 @@ def train(training: Training, drawings: Drawings, validation: Drawings, checkpoi
     saved = started = time.monotonic()
     before, losses = training.minutes, []
     with tqdm(total=training.steps, initial=training.step, desc="training", unit="step") as bar:
-        while training.step < training.steps:
-            losses.append(training.learn(*drawings.batch(training.step)))
+        for images, masks in drawings.batches(training.step, training.steps):
+            losses.append(training.learn(images, masks))
             bar.update()
             training.minutes = before + (time.monotonic() - started) / 60
             if training.step % every == 0 or training.step == training.steps:
