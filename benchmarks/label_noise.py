@@ -1,6 +1,6 @@
 """Is the model's output less noisy than the mask it was trained on? The claim of 2020, measured.
 
-    python benchmarks/label_noise.py --seeds 3 --steps 600 --out benchmarks/label_noise.json
+    python benchmarks/label_noise.py --seeds 3 --steps 600 --out devotools/data/label_noise.json
 
 For each seed a network is trained on drawn sections with *noisy* masks (brushed, distorted, saved
 as JPEG, every value above zero taken: `devotools.add_label_noise`). Then prediction and noisy mask
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--strength", type=float, default=1.0, help="of the label noise")
     parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/label_noise.json"))
+    parser.add_argument("--out", type=Path, default=Path("devotools/data/label_noise.json"))
     arguments = parser.parse_args()
     test_set = NoisySections(FIRST_TEST, 100, arguments.strength)
     seen, unseen = [], []

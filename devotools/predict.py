@@ -26,6 +26,7 @@ from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
 
 MAX_PIXELS = 2**26  # 8192 x 8192; more at once would need more memory than most machines have
+HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
 NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
 
 
@@ -157,8 +158,9 @@ def label_nuclei(
     """Number the nuclei of an (H, W) probability map: (H, W) int32, 0 for background, ids from 1.
 
     Pixels of at least ``threshold`` are nucleus. Nuclei that touch are parted by a watershed from
-    the middle of each, where the outline between them has a waist; then those smaller than
-    ``min_area`` pixels are dropped. Touching means by a side, not by a corner.
+    the middle of each, where the outline between them has a waist; holes, mostly dark chromatin,
+    are filled; then nuclei smaller than ``min_area`` pixels are dropped. Touching means by a side,
+    not by a corner.
 
     Raises :class:`~devotools._validate.InputError` for values outside [0, 1]: they may be logits,
     which ``torch.sigmoid`` turns into probabilities. Source: ``skimage.segmentation.watershed``.
@@ -177,7 +179,7 @@ def label_nuclei(
             "If these are logits, apply torch.sigmoid first."
         )
     mask = (probability >= threshold) & (probability > 0)
-    parted = _part_touching(mask)
+    parted = _part_touching(_fill_holes(mask))
     areas = np.bincount(parted.ravel())
     parted[(areas < min_area)[parted]] = 0
     return relabel_sequential(parted)[0].astype(np.int32)
@@ -192,6 +194,25 @@ def _part_touching(mask: np.ndarray) -> np.ndarray:
         parted[piece.slice][piece.image] = nuclei[piece.image] + count
         count += nuclei.max()
     return parted
+
+
+def _fill_holes(mask: np.ndarray) -> np.ndarray:
+    """Fill the holes of each piece that are narrow beside it: dark chromatin, not a gap between."""
+    filled = mask.copy()
+    for piece in regionprops(label(mask, connectivity=1)):
+        if piece.area_filled == piece.area:
+            continue
+        widest = _depth(piece.image_filled)
+        for hole in regionprops(label(piece.image_filled & ~piece.image, connectivity=1)):
+            if _depth(hole.image_filled) <= HOLE * widest:
+                rows, columns = hole.coords.T
+                filled[piece.slice][rows, columns] = True
+    return filled
+
+
+def _depth(piece: np.ndarray) -> float:
+    """Radius (px) of the largest disc that fits into a piece (h, w) bool."""
+    return float(ndimage.distance_transform_edt(np.pad(piece, 1)).max())
 
 
 def _part_piece(piece: np.ndarray) -> np.ndarray:

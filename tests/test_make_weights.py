@@ -87,6 +87,16 @@ def test_the_shipped_model_says_where_it_comes_from():
     assert model.working_nucleus > 5
 
 
+def test_the_stored_command_names_only_what_differs():
+    usual = make_weights.parse_arguments([])
+    keys = ("steps", "pool", "learning_rate", "averaging", "seed")
+    same = {key: getattr(usual, key) for key in keys}
+    assert make_weights.command(same) == "python tools/make_weights.py"
+    assert make_weights.command(same | {"steps": 9, "learning_rate": 0.5}) == (
+        "python tools/make_weights.py --steps 9 --learning-rate 0.5"
+    )
+
+
 def test_what_half_precision_cannot_hold_stays():
     model = make_weights.ResNet18FPN()
     variance = model.head[1].running_var

@@ -339,3 +339,22 @@ def test_nothing_and_everything(shape, value):
 def test_bad_arguments_are_refused(probability, options, sentence):
     with pytest.raises(InputError, match=sentence):
         label_nuclei(probability, **options)
+
+
+def test_a_nucleus_has_no_hole():
+    probability = np.zeros((20, 30))
+    probability[4:14, 4:14] = 0.9
+    probability[8:10, 8:10] = 0.1  # a clump of dark chromatin
+    labels = label_nuclei(probability)
+    assert np.array_equal(labels > 0, np.pad(np.ones((10, 10), bool), ((4, 6), (4, 16))))
+
+
+def test_a_gap_between_nuclei_is_no_hole():
+    probability = np.zeros((40, 40))
+    rows, columns = np.indices((40, 40))
+    for row, column in ((10, 14), (10, 26), (22, 14), (22, 26)):  # four discs that touch
+        probability[(rows - row) ** 2 + (columns - column) ** 2 <= 37] = 0.9
+    assert probability[16, 20] == 0
+    labels = label_nuclei(probability)
+    assert labels.max() == 4
+    assert labels[16, 20] == 0

@@ -18,13 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "devotools" / "weights"
 RESULTS = ROOT / "benchmarks" / "results"
 DRAWN = "devotools synthesize --out drawn --embryos 50 --sections 4 --seed 2000003"
-# What the command alone does not tell of a file, by the commit it was trained at.
-PROVENANCE = {
-    "8ab130c": """\
-  The file was finished by hand: that run's own file was useless, because one running variance does
-  not fit into half precision. The working resolution was chosen and the file written from that
-  run's best weights by the later, mended `finish()` of the same tool.""",
-}
 TEMPLATE = """\
 # Model card: `nuclei`
 
@@ -43,11 +36,12 @@ beside it.
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
   {device}, torch {torch}.
-{provenance}
 - **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
   is about {nucleus:.0f} pixels wide; chosen on {validation_sections} drawn validation sections
   among {sides}.
 - **Threshold**: {threshold}, not tuned.
+- **What else was tried**: losses, skips, averaging, flips at test time; the table is in
+  [benchmarks/README.md](../../benchmarks/README.md).
 
 ## How good it is
 
@@ -131,7 +125,6 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        provenance=PROVENANCE.get(card["commit"], ""),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
         **{key: card["settings"][key] for key in ("pool", "steps")},

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -46,10 +45,10 @@ SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 CHECKPOINT_SECONDS = 300
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or the words given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=14000, help="training steps of 8 crops")
+    parser.add_argument("--steps", type=int, default=10000, help="training steps of 8 crops")
     parser.add_argument("--pool", type=int, default=16000, help="drawn sections to learn from")
     parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
@@ -59,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
     out = ROOT / "devotools" / "weights" / "nuclei.safetensors"
     parser.add_argument("--out", type=Path, default=out)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 # --- drawings ----------------------------------------------------------------------------------
@@ -101,7 +100,7 @@ class Drawings:
         return to_tensors(image, self.labels[index] > 0, transform)
 
     def batches(self, first: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Training batches ``first`` to ``end - 1``, the next one made while one is learned from."""
+        """Training batches ``first`` to ``end - 1``, the next made while one is learned from."""
         with ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self.batch, first)
             for step in range(first, end):
@@ -265,6 +264,17 @@ def usual_nucleus(labels: np.ndarray, working_side: int) -> float:
     return round(float(np.median(diameters)) * working_side / SIZE, 1)
 
 
+def command(settings: dict[str, float]) -> str:
+    """Return the command that makes these weights again: only what differs from the defaults."""
+    usual = vars(parse_arguments([]))
+    options = [
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in settings.items()
+        if value != usual[key]
+    ]
+    return " ".join(["python tools/make_weights.py", *options])
+
+
 def commit() -> str:
     """Return the commit that the drawings and the training come from."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
@@ -294,7 +304,7 @@ def finish(training: Training, validation: Drawings, out: Path) -> None:
     if iou < training.best_iou - 0.05:
         raise RuntimeError(f"rounded weights score {iou:.3f}, trained ones {training.best_iou:.3f}")
     card = {
-        "command": " ".join(["python", "tools/make_weights.py", *sys.argv[1:]]),
+        "command": command(training.settings),
         "commit": training.commit,
         "data": "drawn embryos only (devotools.synthetic), no real micrograph",
         "settings": training.settings,

@@ -84,8 +84,8 @@ def _granules_at(kind: GranuleKind, body: Body) -> tuple[np.ndarray, ...]:
     share, rows, cols, first, second, tone, *chances = np.concatenate(parts, axis=1)
     spread = np.sqrt(-2 * np.log(first + 1e-9)) * np.cos(2 * np.pi * second)  # Box-Muller
     radii = 1.2 * kind.radius * unit * np.exp(0.38 * spread) * share
-    # a granule is at most half as wide as a nucleus, or nobody could tell them apart
-    radii = np.clip(radii, 0.5, min(9 * unit, 0.5 * body.nucleus))
+    # a granule is at most a third as wide as a nucleus, or nobody could tell them apart
+    radii = np.clip(radii, 0.5, min(9 * unit, 0.34 * body.nucleus))
     tones = np.clip(0.55 + 0.5 * tone, 0.25, 1.1) * (kind.tone - style.cytoplasm)
     return rows * (size - 1), cols * (size - 1), radii, style.cytoplasm + tones, np.array(chances)
 
@@ -94,7 +94,7 @@ def draw_vacuoles(body: Body) -> None:
     """Draw bright vacuoles, bright yolk clusters and large dark bodies: not nuclei, but alike."""
     style, canvas = body.style, body.tone
     for rng, row, col in _some_places(body, "vacuoles", 1.6 * style.vacuoles):
-        low, high = (0.25, 0.6) if rng.random() < 0.3 else (0.12, 0.4)
+        low, high = (0.2, 0.45) if rng.random() < 0.3 else (0.1, 0.33)
         radius = body.nucleus * rng.uniform(low, high)
         tone = style.cytoplasm + (style.resin - style.cytoplasm) * rng.uniform(0.5, 1.05)
         if rng.random() < 0.5:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .cutting import NucleusCut, envelope
+from .cutting import GRAZE, NucleusCut, envelope
 from .noise import noise_field
 from .shapes import crumb, fill, stroke
 from .streams import Streams
@@ -100,7 +100,7 @@ def _cover(
     width = style.nuclear_softness * (1 + 1.5 * (1 - nucleus.share))
     opacity = 1.0 if rng.random() < 0.85 else rng.uniform(0.75, 1.0)
     if not nucleus.counts:
-        opacity *= 0.5
+        opacity *= 0.5 * min(1.0, nucleus.share / GRAZE)
     return (np.clip((distance + stray * ragged) / width + 0.5, 0, 1) * opacity).astype(np.float32)
 
 

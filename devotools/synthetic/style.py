@@ -166,7 +166,7 @@ def _chromatin(
             appearance.clumps * (4.0 if pale else 0.4),
             2.0 * appearance.clumps * appearance.blobs,
             appearance.nucleolus * (0.2 if pale else 1.0),
-            0.04,
+            0.01,
         ]
     )
     base = base / base.sum()
