@@ -3,17 +3,21 @@
 #
 # Now a network learns. You take it apart to see what it is made of, compute its loss by hand on
 # a picture of 16 pixels, check that it *can* learn at all, and then train it for real, here, on
-# the processor of this machine, from random numbers.
+# the processor of this machine: once from random numbers, once from weights that know nuclei.
 #
 # **What you will learn**
 #
 # - what ResNet18 and a feature pyramid do, with the shape of every tensor;
 # - what cross-entropy and Dice punish, computed by hand;
 # - why one trains on a single batch first;
-# - to train with a validation set, and to read the curves.
+# - to train with a validation set, and to read the curves;
+# - what a pre-trained start is worth, and when.
 #
 # **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
-# picture. **Time:** 30 minutes to read, about 2 minutes to run. **Internet:** not needed.
+# picture. **Time:** 40 minutes to read, 2 minutes to run. **Memory:** 1.5 GB.
+# **Internet:** not needed.
+#
+# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import tempfile
@@ -24,6 +28,7 @@ import numpy as np
 import torch
 
 import devotools as dt
+from devotools import exercises
 
 dt.seed_everything(0)
 
@@ -60,6 +65,27 @@ millions = sum(weights.numel() for weights in model.parameters()) / 1e6
 print(f"{millions:.1f} million numbers to learn")
 
 # %% [markdown]
+# ## Exercise 3.1: how coarse is stage 4?
+#
+# Without the pyramid the answer would come from stage 4 alone. How many pixels of the 128 x 128
+# picture share one place of stage 4? (A nucleus is about 20 pixels wide.)
+
+# %%
+pixels_per_place = None  # one number: height times width
+
+# %% tags=["solution"]
+side = 128 // stages["4"].shape[-1]  # 32
+pixels_per_place = side * side
+
+# %%
+exercises.check("3.1", pixels_per_place)
+
+# %%
+exercises.hint("3.1")
+
+# %% [markdown]
+# ## A residual block
+#
 # A stage is made of **residual blocks**, the trick that made deep networks trainable: a block adds
 # what it computes to its own input, so that it need only learn a *correction*. Let us check that
 # on the first block of stage 1, by hand:
@@ -92,6 +118,32 @@ by_torch = torch.nn.functional.binary_cross_entropy_with_logits(logits, true)
 print(f"cross-entropy: {by_hand:.4f} by hand, {by_torch:.4f} by PyTorch")
 
 # %% [markdown]
+# ## Exercise 3.2: cross-entropy in one line
+#
+# Write it for any picture: `probability` and `mask` are arrays of the same shape, the mask holds 0
+# and 1. Return the mean cost of a pixel.
+
+
+# %%
+def cross_entropy(probability, mask):
+    return None  # your code
+
+
+# %% tags=["solution"]
+def cross_entropy(probability, mask):
+    right = np.where(mask == 1, probability, 1 - probability)  # given to what is true
+    return -np.log(right).mean()
+
+
+# %%
+exercises.check("3.2", cross_entropy)
+
+# %%
+exercises.hint("3.2")
+
+# %% [markdown]
+# ## Overlap counts
+#
 # **Soft Dice** looks at the overlap instead: twice the probability that lies on the nucleus, over
 # all probability plus all nucleus. The loss is one minus that. (The added 1 above and below the
 # line keeps an empty picture from dividing by zero.)
@@ -103,6 +155,31 @@ by_hand = 1 - (2 * overlap + 1) / (total + 1)
 print(f"Dice loss:     {by_hand:.4f} by hand, {dt.soft_dice_loss(logits, true):.4f} by devotools")
 
 # %% [markdown]
+# ## Exercise 3.3: the soft Dice loss
+#
+# Now for any `probability` and `mask`. Do not forget the 1 above and below the line.
+
+
+# %%
+def dice_loss(probability, mask):
+    return None  # your code
+
+
+# %% tags=["solution"]
+def dice_loss(probability, mask):
+    overlap = (probability * mask).sum()
+    return 1 - (2 * overlap + 1) / (probability.sum() + mask.sum() + 1)
+
+
+# %%
+exercises.check("3.3", dice_loss)
+
+# %%
+exercises.hint("3.3")
+
+# %% [markdown]
+# ## Which loss?
+#
 # *Predict:* a network answers 0.1 everywhere, so it finds nothing. Which of the two losses calls
 # that nearly good, and which does not?
 
@@ -169,16 +246,24 @@ _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", yli
 # crops of 128 pixels; validation shows whole pictures, at the size that the crops have on average
 # (their longest side 192).
 
+# %%
+def loaders():
+    """Training and validation batches, the same each time this is called."""
+    learn = dt.NucleusDataset(split.train, dt.train_transform(size, seed=0))
+    choose = dt.NucleusDataset(split.val, dt.eval_transform(192))
+    return (
+        dt.make_loader(learn, batch_size=8, shuffle=True, seed=0),
+        dt.make_loader(choose, batch_size=8, shuffle=False),
+    )
+
+
 # %% tags=["nbval-ignore-output"]
 dt.seed_everything(0)
 model = dt.ResNet18FPN()
-val_set = dt.NucleusDataset(split.val, dt.eval_transform(192))
-train_loader = dt.make_loader(train_set, batch_size=8, shuffle=True, seed=0)
-val_loader = dt.make_loader(val_set, batch_size=8, shuffle=False)
-history = dt.fit(model, train_loader, val_loader, dt.TrainConfig(epochs=24, device="cpu"))
+history = dt.fit(model, *loaders(), dt.TrainConfig(epochs=18, device="cpu"))
 print(f"validation IoU {history.best_iou:.2f} in epoch {history.best_epoch}")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 # alt: Two panels. Left, training and validation loss falling over the epochs. Right, the
 #   validation IoU rising, with a star at the epoch whose weights were kept.
 assert history.best_iou > 0.25, "it should have learned something by now"
@@ -195,8 +280,76 @@ _ = dt.plot_history(history)
 # Which of the three do you see above? After so few epochs it should be the first: longer training
 # would help. (That validation lies *below* training here is no miracle: its pictures are whole and
 # unchanged, while those for training are cut, bent and blurred.)
+
+# %% [markdown]
+# ## Exercise 3.4: which weights to keep?
 #
-# *Predict:* on a section of a test embryo, that nobody has used so far, will it find the nuclei?
+# A longer training of another network gave these figures. Which epoch's weights would you keep?
+# The first epoch is number 1.
+
+# %%
+train_loss = [0.90, 0.71, 0.60, 0.52, 0.45, 0.39, 0.34, 0.30]
+val_iou = [0.21, 0.38, 0.49, 0.55, 0.58, 0.57, 0.54, 0.51]
+keep = None  # a whole number, computed from the two lists
+
+# %% tags=["solution"]
+keep = int(np.argmax(val_iou)) + 1
+
+# %%
+exercises.check("3.4", keep, train_loss, val_iou)
+
+# %%
+exercises.hint("3.4")
+
+# %% [markdown]
+# ## A head start
+#
+# The model that comes with devotools is this same network. It learned with the same loss and the
+# same augmentation for about an hour, from thousands of other drawn embryos, with all the clutter.
+# What if we begin with *its* weights instead of random numbers? Few steps at a small learning rate
+# are enough then: it need not learn what a nucleus is, only what is special here.
+#
+# *Predict:* where will its curve begin, and will the other one reach it?
+
+# %% tags=["nbval-ignore-output"]
+starts = {"random": history}
+pretrained = dt.load_model("nuclei")
+gentle = dt.TrainConfig(epochs=4, learning_rate=2e-4, device="cpu")
+starts["shipped weights"] = dt.fit(pretrained, *loaders(), gentle)
+
+with_network = False  # True downloads 45 MB once: an encoder that has seen a million photographs
+if with_network:
+    imagenet = dt.ResNet18FPN(weights="imagenet")
+    starts["ImageNet"] = dt.fit(imagenet, *loaders(), dt.TrainConfig(epochs=18, device="cpu"))
+for name, run in starts.items():
+    print(f"{name:16} first epoch {run.val_iou[0]:.2f}, best {run.best_iou:.2f}")
+
+# %% tags=["nbval-ignore-output"]
+# alt: Validation IoU against the epoch. The start from shipped weights, orange squares, lies high
+#   from the first epoch; the random start, blue circles, climbs towards it.
+assert starts["shipped weights"].val_iou[0] > history.val_iou[0] + 0.1, "where is the head start?"
+_, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+for (name, run), style in zip(starts.items(), ("o-", "s--", "^:"), strict=False):
+    ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, label=name)
+ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
+_ = ax.legend(loc="lower right")
+
+# %% [markdown]
+# *Figure 3. The same network, data and loss, from two starts.*
+#
+# **Why does pre-training help, and when?** The first layers of any vision network find edges and
+# spots, so even weights that have only seen photographs of dogs and cars (*ImageNet*) save the
+# network that work. The nearer the old task is to the new one, the more layers can be kept: the
+# shipped weights already know nuclei. The gain is largest with little data and little time, and
+# shrinks as both grow (He and others, 2018, found that with enough of both a random start catches
+# up). And it is a trap when the new pictures differ in what matters, a stain in which nuclei are
+# dark for example: lesson 6 measures that.
+
+# %% [markdown]
+# ## Look at it
+#
+# *Predict:* on a section of a test embryo, that nobody has used so far, will the network that
+# started from random numbers find the nuclei?
 
 # %% tags=["nbval-ignore-output"]
 # alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on many of the
@@ -210,47 +363,39 @@ for ax, pair in zip(axes, with_nuclei[1::7], strict=False):
     _ = dt.show_overlay(image, found, ax, true=dt.read_mask(pair.mask), title=pair.name)
 
 # %% [markdown]
-# *Figure 3. Prediction (solid orange) and truth (dashed blue) on embryos that the network has
-# never seen, after about a minute of training.*
-#
-# The model that comes with devotools, `dt.load_model("nuclei")`, is this same network. It learned
-# with the same loss and the same augmentation for about an hour, from thousands of embryos with all
-# the clutter; lesson 4 puts it to the test.
+# *Figure 4. Prediction (solid orange) and truth (dashed blue) on embryos that the network has
+# never seen, after a minute or so of training from random numbers.*
 
 # %% [markdown]
-# ## Exercise: does the pyramid matter?
-#
-# Without the pyramid the answer would come from stage 4 alone. How many pixels of a 128 x 128
-# picture share one place of stage 4? (A nucleus is about 20 pixels wide.)
-
-# %%
-pixels_per_place = None  # one number: height times width
-
-# %% tags=["solution"]
-side = 128 // stages["4"].shape[-1]  # 32
-pixels_per_place = side * side
-
-# %%
-if pixels_per_place is None:
-    print("not yet: compare the 128 x 128 of the picture with the 4 x 4 of stage 4")
-elif pixels_per_place == 32:
-    print("not yet: that is one side; a place is as high as it is wide")
-else:
-    print("solved" if pixels_per_place == 1024 else "not yet: divide the number of pixels by 16")
-
-# %% [markdown]
-# So 1024 pixels share one place of stage 4, and a nucleus 20 pixels wide has about 314. Stage 4
-# alone could say that there is a nucleus, but never draw it.
-#
 # ## What to take along
 #
 # - Stages go from *where* to *what*; the pyramid brings both together.
 # - Cross-entropy counts pixels, Dice overlap; their sum learns rare things.
 # - Overfit one batch first. Then train, validate on other embryos, keep the best.
+# - A start from weights that know a similar task saves most of the time; it is worth most when
+#   there is little data.
+#
+# ## Checkpoint
+#
+# 1. Why does a residual block add its input to what it computes?
+#    <details><summary>Answer</summary>So that it need only learn a correction. A block that has
+#    nothing to add can answer zero, and the gradient reaches the layers before it by the sum.
+#    </details>
+# 2. Training loss 0.2 and falling, validation IoU falling as well: what is it, and what do you do?
+#    <details><summary>Answer</summary>Overfitting: the network learns its pictures by heart. Keep
+#    the weights of the best validation epoch; get more embryos or more augmentation.</details>
+# 3. The loss of a single batch, shown a hundred times, does not fall. Would more data help?
+#    <details><summary>Answer</summary>No. Something is broken: image and mask do not belong
+#    together, the loss has the wrong sign, the learning rate is far off, or no gradient flows.
+#    </details>
+# 4. A network answers 0.1 everywhere and its cross-entropy looks good. Why?
+#    <details><summary>Answer</summary>Nearly all pixels are background, and 0.1 is nearly right
+#    there. The overlap with the nuclei is small: Dice shows it.</details>
 #
 # Next: [lesson 4, evaluate](04_evaluate.ipynb).
 #
 # **Further reading:** He and others, [Deep residual learning for image
 # recognition](https://arxiv.org/abs/1512.03385), 2015; Lin and others, [Feature pyramid networks
 # for object detection](https://arxiv.org/abs/1612.03144), 2016; Milletari and others,
-# [V-Net](https://arxiv.org/abs/1606.04797), 2016, for the Dice loss.
+# [V-Net](https://arxiv.org/abs/1606.04797), 2016, for the Dice loss; He and others, [Rethinking
+# ImageNet pre-training](https://arxiv.org/abs/1811.08883), 2018.

@@ -1,0 +1,235 @@
+"""How many labels does a new stain need? Fine-tuning from few sections, over several seeds.
+
+    python benchmarks/fine_tuning.py --seeds 5 --out benchmarks/results/fine_tuning.json
+
+The shift is that of lesson 06, made up: a stain that darkens nuclei, which the shipped model has
+never seen. Every arm learns for the same number of steps, from sections of embryos that stand on
+no other side; four more labelled sections choose the weights. All arms are scored on the same test
+embryos, with the stain and without it (what was forgotten?), and against ragged copies of the
+test masks (what would somebody measure who has no better ones?).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+import devotools as dt
+from devotools.datasets import to_tensors
+
+# Numbers of drawings; the weights and the other measurements use others.
+FIRST_TRAIN, FIRST_TEST = 3_600_000_000, 3_700_000_000
+CROP, BATCH, VALIDATION = 256, 4, 4
+STEPS_AN_EPOCH = 16  # 64 crops: 1, 2, 4 ... 32 sections are met equally often
+FINE_RATE, RANDOM_RATE = 5e-4, 2e-3  # the recipe's, from a trained and from a random start
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to learn: from how many sections, from which start, from what kind of picture."""
+
+    name: str
+    labels: int
+    start: str = "nuclei"
+    rate: float = FINE_RATE
+    stained: bool = True
+    one_embryo: bool = False
+    ragged: bool = False
+    ordinary: int = 0  # ordinary sections mixed in
+
+
+ARMS = (
+    *(Arm("fine-tuned", labels) for labels in (1, 2, 4, 8, 16, 32)),
+    *(Arm("random start", labels, start="random", rate=RANDOM_RATE) for labels in (8, 32)),
+    Arm("all of one embryo", 8, one_embryo=True),
+    Arm("ordinary ones mixed in", 8, ordinary=8),
+    Arm("a tenth of the rate", 8, rate=FINE_RATE / 10),
+    Arm("ragged masks", 8, ragged=True),
+    Arm("no shift, clean masks", 6, stained=False),
+    Arm("no shift, ragged masks", 6, stained=False, ragged=True),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A drawn section: as it is, stained, and its truth."""
+
+    ordinary: np.ndarray
+    stained: np.ndarray
+    labels: np.ndarray
+    ragged: np.ndarray
+
+
+def stain(image: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
+    """Darken nuclei, as lesson 06 does."""
+    taken_up = gaussian_filter((labels > 0).astype(np.float32), 1)
+    return image * (1 - strength * taken_up)
+
+
+def make_section(image: np.ndarray, labels: np.ndarray, seed: int) -> Section:
+    """The stain's strength follows from the embryo's ``seed``."""
+    strength = np.random.default_rng(seed).uniform(0.5, 0.75)
+    ragged = dt.add_label_noise(labels > 0, seed=seed % 2**32)
+    return Section(image, stain(image, labels, strength), labels, ragged)
+
+
+def draw_sections(first: int, count: int) -> list[Section]:
+    """One section of each of ``count`` embryos; those in which no nucleus is cut are left out."""
+    sections = []
+    while len(sections) < count:
+        image, labels = dt.draw_section(first)
+        if labels.any():
+            sections.append(make_section(image, labels, first))
+        first += 1
+    return sections
+
+
+def draw_one_embryo(first: int, count: int) -> list[Section]:
+    """As many sections of a single embryo, the first that has enough."""
+    while True:
+        series = dt.synthesize_series(sections=count + 2, seed=first)
+        pairs = [(i, j) for i, j in zip(series.images, series.labels, strict=True) if j.any()]
+        if len(pairs) >= count:
+            return [make_section(image, labels, first) for image, labels in pairs[:count]]
+        first += 1
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Images with masks, each in turn until there are ``length`` of them."""
+
+    def __init__(self, pairs: list, transform, length: int):
+        self.pairs, self.transform, self.length = pairs, transform, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if index >= self.length:
+            raise IndexError(index)
+        image, mask = self.pairs[index % len(self.pairs)]
+        return to_tensors(dt.stretch_contrast(image), mask, self.transform)
+
+
+def pairs_of(sections: list[Section], arm: Arm) -> list:
+    """What an arm sees of sections: image and mask."""
+    return [
+        (
+            one.stained if arm.stained else one.ordinary,
+            one.ragged if arm.ragged else one.labels > 0,
+        )
+        for one in sections
+    ]
+
+
+def learn(arm: Arm, seed: int, steps: int, device: str | None) -> dt.ResNet18FPN:
+    """Train one arm with one seed; arms of one seed share their embryos."""
+    first = FIRST_TRAIN + 10_000 * seed
+    draw = draw_one_embryo if arm.one_embryo else draw_sections
+    train = pairs_of(draw(first, arm.labels), arm)
+    train += [(one.ordinary, one.labels > 0) for one in draw_sections(first + 4000, arm.ordinary)]
+    val = pairs_of(draw_sections(first + 8000, VALIDATION), arm)
+    dt.seed_everything(seed)
+    shipped = dt.load_model("nuclei")
+    model = shipped if arm.start == "nuclei" else dt.ResNet18FPN()
+    side = model.working_side = shipped.working_side
+    learn_from = Pictures(train, dt.train_transform(CROP, seed), STEPS_AN_EPOCH * BATCH)
+    choose_by = Pictures(val, dt.eval_transform(side), len(val))
+    dt.fit(
+        model,
+        dt.make_loader(learn_from, BATCH, shuffle=True, seed=seed),
+        dt.make_loader(choose_by, BATCH, shuffle=False),
+        dt.TrainConfig(
+            epochs=max(1, steps // STEPS_AN_EPOCH),
+            learning_rate=arm.rate,
+            device=device,
+            progress=False,
+        ),
+    )
+    return model
+
+
+def judge(model: dt.ResNet18FPN, sections: list[Section]) -> dict[str, float]:
+    """Mean IoU and pooled F1 on the test sections, stained and not, and against ragged masks."""
+    scores = {}
+    for name in ("stained", "ordinary"):
+        images = [getattr(one, name) for one in sections]
+        found = [dt.label_nuclei(p) for p in dt.predict_probabilities(model, images)]
+        matches = dt.Matches(0, 0, 0)
+        for one, nuclei in zip(sections, found, strict=True):
+            matches += dt.match_instances(one.labels, nuclei)
+        for truth in ("labels", "ragged"):
+            ious = [
+                dt.iou_score(getattr(one, truth) > 0, nuclei > 0)
+                for one, nuclei in zip(sections, found, strict=True)
+            ]
+            against = " against ragged masks" if truth == "ragged" else ""
+            scores[f"{name} iou{against}"] = float(np.mean(ious))
+        scores[f"{name} f1"] = matches.f1
+    return {name: round(score, 4) for name, score in scores.items()}
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float | list[float]]]:
+    """Each figure's mean and standard deviation over seeds, and the single values."""
+    return {
+        name: {
+            "mean": round(float(np.mean([row[name] for row in rows])), 4),
+            "sd": round(float(np.std([row[name] for row in rows], ddof=min(1, len(rows) - 1))), 4),
+            "seeds": [row[name] for row in rows],
+        }
+        for name in rows[0]
+    }
+
+
+def main() -> None:
+    """Score the shipped model, then every arm with every seed; write the table after each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=64, help=f"in epochs of {STEPS_AN_EPOCH}")
+    parser.add_argument("--test", type=int, default=40, help="test sections, one of each embryo")
+    parser.add_argument("--only", nargs="*", choices=sorted({arm.name for arm in ARMS}))
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/fine_tuning.json"))
+    arguments = parser.parse_args()
+    test = draw_sections(FIRST_TEST, arguments.test)
+    shipped = dt.load_model("nuclei")
+    ceiling = np.mean([dt.iou_score(one.labels > 0, one.ragged) for one in test])
+    result = {
+        "command": " ".join(["python", "benchmarks/fine_tuning.py", *sys.argv[1:]]),
+        "settings": {
+            "seeds": arguments.seeds,
+            "steps": arguments.steps,
+            "batch": BATCH,
+            "crop": CROP,
+            "validation_sections": VALIDATION,
+            "test_sections": arguments.test,
+        },
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "ragged against clean masks": round(float(ceiling), 4),
+        "shipped model": judge(shipped, test),
+        "arms": [],
+    }
+    print(result["shipped model"], flush=True)
+    for arm in ARMS:
+        if arguments.only and arm.name not in arguments.only:
+            continue
+        rows = []
+        for seed in range(arguments.seeds):
+            model = learn(arm, seed, arguments.steps, arguments.device)
+            rows.append(judge(model.cpu(), test))
+        row = {"name": arm.name, "labels": arm.labels, "scores": summary(rows)}
+        result["arms"].append(row)
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        means = {name: score["mean"] for name, score in row["scores"].items()}
+        print(arm.name, arm.labels, means, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""What an exercise is, and how an answer is judged: by the right one and the known wrong ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people really give: its name, the answer itself, what to look at.
+
+    ``wrong`` is of the same kind as the exercise's ``right``: a function, or a value computed from
+    what is given. It is never shown; an answer that behaves like it is recognised by it.
+    """
+
+    name: str
+    wrong: Callable[..., Any]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments on which a student's function is tried, and a word for them in messages."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    With ``cases`` the answer is a function, and ``right`` is one that solves it. Without, the
+    answer is a value, and ``right(*given)`` computes it; ``example`` stands in for what the lesson
+    gives when the exercise itself is tested. ``otherwise`` is said to a wrong value that is no
+    known mistake; ``solved`` to a right answer: why it matters. ``tolerance`` is relative.
+    """
+
+    key: str
+    right: Callable[..., Any]
+    hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    cases: tuple[Case, ...] = ()
+    example: tuple[Any, ...] = ()
+    otherwise: str = "Compare it with what the hints say."
+    solved: str = ""
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """*solved* or *not yet*, with a sentence; ``mistake`` is the name of a recognised one."""
+
+    solved: bool
+    message: str
+    mistake: str | None = None
+
+    def __repr__(self) -> str:
+        return ": ".join(part for part in (self.word, self.message) if part)
+
+    @property
+    def word(self) -> str:
+        """What the verdict comes down to."""
+        return "solved" if self.solved else "not yet"
+
+    def _repr_html_(self) -> str:
+        # the word says it; the colour of the edge only repeats it
+        colour, sign = ("#009E73", "✓") if self.solved else ("#E69F00", "…")
+        message = f": {escape(self.message)}" if self.message else ""
+        return (
+            f'<div style="border-left: 0.3em solid {colour}; padding: 0.2em 0.8em">'
+            f"<strong>{sign} {self.word}</strong>{message}</div>"
+        )
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Hints behind each other: opening one shows the next, still closed."""
+
+    texts: tuple[str, ...] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"{len(self.texts)} hints, one behind the other; print(_.texts[0]) shows the first"
+
+    def _repr_html_(self) -> str:
+        inner = ""
+        for number in range(len(self.texts), 0, -1):
+            text = escape(self.texts[number - 1])
+            inner = (
+                f'<details style="margin-left: 1em"><summary>Hint {number} of {len(self.texts)}'
+                f"</summary><p>{text}</p>{inner}</details>"
+            )
+        return inner
+
+
+def judge(exercise: Exercise, answer: Any, given: tuple[Any, ...] = ()) -> Verdict:
+    """Compare an answer with the right one, then with each known mistake."""
+    if exercise.cases:
+        return _judge_function(exercise, answer)
+    if answer is None or answer is ...:
+        return _untouched()
+    if same(answer, exercise.right(*given), exercise.tolerance):
+        return Verdict(True, exercise.solved)
+    for mistake in exercise.mistakes:
+        if same(answer, mistake.wrong(*given), exercise.tolerance):
+            return _named(mistake)
+    return Verdict(False, exercise.otherwise)
+
+
+def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
+    if answer is None or answer is ...:
+        return _untouched()
+    if not callable(answer):
+        return Verdict(
+            False, f"this is a {type(answer).__name__}; give the function itself, without brackets."
+        )
+    results = []
+    for case in exercise.cases:
+        try:
+            results.append(answer(*copy.deepcopy(case.arguments)))
+        except Exception as error:  # noqa: BLE001, a student's code may raise anything
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            return Verdict(False, f"for {case.name} your function raised {what}")
+    if all(result is None or result is ... for result in results):
+        return _untouched()
+    if all(_like(exercise, exercise.right, results)):
+        return Verdict(True, exercise.solved)
+    for mistake in exercise.mistakes:
+        if all(_like(exercise, mistake.wrong, results)):
+            return _named(mistake)
+    place = _like(exercise, exercise.right, results).index(False)
+    case = exercise.cases[place]
+    expected = exercise.right(*copy.deepcopy(case.arguments))
+    return Verdict(
+        False, f"for {case.name} expected {_short(expected)}, got {_short(results[place])}."
+    )
+
+
+def _like(exercise: Exercise, function: Callable[..., Any], results: list[Any]) -> list[bool]:
+    """Case by case, whether the results are those of ``function``."""
+    return [
+        same(result, function(*copy.deepcopy(case.arguments)), exercise.tolerance)
+        for case, result in zip(exercise.cases, results, strict=True)
+    ]
+
+
+def _untouched() -> Verdict:
+    return Verdict(
+        False, "nothing to check so far. Write your answer above and run both cells again."
+    )
+
+
+def _named(mistake: Mistake) -> Verdict:
+    return Verdict(False, f"{mistake.name}. {mistake.advice}", mistake.name)
+
+
+def same(got: Any, expected: Any, tolerance: float = 1e-4) -> bool:
+    """Whether two answers are equal: numbers and arrays within rounding, the rest exactly.
+
+    >>> same(0.33333, 1 / 3), same([1, 2], [2, 1]), same({"a"}, {"a"}), same((1, None), (1, 2))
+    (True, False, True, False)
+    """
+    if isinstance(expected, dict):
+        alike = isinstance(got, dict) and got.keys() == expected.keys()
+        return alike and all(same(got[key], expected[key], tolerance) for key in expected)
+    for kind in (str, (set, frozenset)):
+        if isinstance(expected, kind):
+            return isinstance(got, kind) and got == expected  # a NumPy text is a str too
+    if isinstance(expected, (tuple, list)):
+        alike = _is_row(got) and len(got) == len(expected)
+        return alike and all(
+            same(one, other, tolerance) for one, other in zip(got, expected, strict=True)
+        )
+    return _same_array(got, expected, tolerance)
+
+
+def _is_row(value: Any) -> bool:
+    """Whether a value has items in an order: a list, a tuple, an array of one axis at least."""
+    if isinstance(value, (str, dict, set, frozenset)) or not hasattr(value, "__len__"):
+        return False
+    return getattr(value, "ndim", 1) > 0
+
+
+def _same_array(got: Any, expected: Any, tolerance: float) -> bool:
+    try:
+        first, second = _array(got), _array(expected)
+        if first.shape != second.shape:
+            return False
+        return bool(np.allclose(first, second, rtol=tolerance, atol=1e-8, equal_nan=True))
+    except (TypeError, ValueError):  # text, ragged lists, objects: no numbers, so not the same
+        return False
+
+
+def _array(value: Any) -> np.ndarray:
+    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":  # NumPy would make a number of the text "3", and of None
+        raise TypeError(f"{array.dtype} is no number")
+    return array.astype(float)
+
+
+def _short(value: Any, most: int = 90) -> str:
+    """Return a value in one line."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
+    text = value.tolist() if isinstance(value, np.ndarray) else value
+    text = " ".join(str(text).split())
+    return text if len(text) <= most else text[:most] + " ..."

@@ -1,0 +1,203 @@
+"""The exercises of lesson 04: scores, counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kit import Case, Exercise, Mistake
+
+_TRUE = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
+_SHIFTED = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool)
+_LARGE = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0]], bool)
+_EMPTY = np.zeros((3, 4), bool)
+
+
+def _over(shared: float, total: float) -> float:
+    return float(shared / total) if total else 1.0
+
+
+def _iou(true: np.ndarray, predicted: np.ndarray) -> float:
+    return _over((true & predicted).sum(), (true | predicted).sum())
+
+
+def _dice(true: np.ndarray, predicted: np.ndarray) -> float:
+    return _over(2 * (true & predicted).sum(), true.sum() + predicted.sum())
+
+
+def _twice(true: np.ndarray, predicted: np.ndarray) -> float:
+    return _over((true & predicted).sum(), true.sum() + predicted.sum())
+
+
+def _recall(true: np.ndarray, predicted: np.ndarray) -> float:
+    return _over((true & predicted).sum(), true.sum())
+
+
+def _accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
+    return float((true == predicted).mean())
+
+
+def _never_full(true: np.ndarray, predicted: np.ndarray) -> float:
+    either = (true | predicted).sum()
+    return float((true & predicted).sum() / either) if either else 0.0
+
+
+def _undefined(true: np.ndarray, predicted: np.ndarray) -> float:
+    either = (true | predicted).sum()
+    return float((true & predicted).sum() / either) if either else float("nan")
+
+
+IOU = Exercise(
+    key="4.1",
+    right=_iou,
+    cases=(
+        Case("two squares that share one column", (_TRUE, _SHIFTED)),
+        Case("a square inside a larger one", (_TRUE, _LARGE)),
+        Case("two masks that share nothing", (_TRUE, _EMPTY)),
+        Case("two empty masks", (_EMPTY, _EMPTY)),
+    ),
+    hints=(
+        "Two numbers are enough: how many pixels are in both masks, and how many are in either?",
+        "For bool arrays & means both and | means either; .sum() counts the True ones.",
+        "(true & predicted).sum() / (true | predicted).sum(), and 1.0 where the second is 0.",
+    ),
+    mistakes=(
+        Mistake(
+            "that is Dice, not IoU",
+            _dice,
+            "Dice counts the shared pixels twice and divides by the sum of both areas. For IoU, "
+            "divide the shared pixels, once, by those in either mask.",
+        ),
+        Mistake(
+            "the union is counted twice",
+            _twice,
+            "The sum of both areas counts shared pixels twice; a pixel in both is in the union once.",
+        ),
+        Mistake(
+            "that is the recall of pixels",
+            _recall,
+            "You divide by the true area alone, so a prediction that covers everything is perfect. "
+            "The pixels that are only predicted belong below the line too.",
+        ),
+        Mistake(
+            "that is accuracy",
+            _accuracy,
+            "It counts the background as well, which nearly always agrees. Leave out the pixels "
+            "that are in neither mask.",
+        ),
+        Mistake(
+            "two empty masks score 0",
+            _never_full,
+            "Nothing was to be found and nothing was found: by convention that is 1.",
+        ),
+        Mistake(
+            "two empty masks score NaN",
+            _undefined,
+            "0 / 0 is not a number, and one NaN makes the mean of a whole data set NaN. By "
+            "convention two empty masks score 1: ask for the empty union first.",
+        ),
+    ),
+    solved="and you have written dt.iou_score. The empty case is the one that people forget.",
+)
+
+FROM_DICE = Exercise(
+    key="4.2",
+    right=lambda dice: dice / (2 - dice),
+    cases=tuple(Case(f"a Dice of {dice}", (dice,)) for dice in (0.0, 0.5, 0.8, 1.0)),
+    hints=(
+        "Write both scores with two letters: shared, and total for the sum of both areas.",
+        "Dice is 2 * shared / total, and IoU is shared / (total - shared).",
+        "Divide above and below by total, and put dice / 2 for shared / total.",
+    ),
+    mistakes=(
+        Mistake(
+            "that is Dice itself", lambda dice: dice, "Between 0 and 1 the IoU is the smaller one."
+        ),
+        Mistake(
+            "that makes Dice from IoU",
+            lambda dice: 2 * dice / (1 + dice),
+            "Turn it round: solve for IoU.",
+        ),
+        Mistake(
+            "that is half of Dice",
+            lambda dice: dice / 2,
+            "A perfect mask has a Dice of 1 and an IoU of 1, not of one half. The union is "
+            "total - shared, not total.",
+        ),
+    ),
+    solved="so a Dice of 0.8 is an IoU of 0.67: never compare one paper's Dice with another's IoU.",
+)
+
+PRECISION_RECALL = Exercise(
+    key="4.3",
+    right=lambda tp, fp, fn: (tp / (tp + fp), tp / (tp + fn)),
+    cases=(
+        Case("8 found, 2 made up, 4 missed", (8, 2, 4)),
+        Case("5 found, 0 made up, 15 missed", (5, 0, 15)),
+    ),
+    hints=(
+        "Precision asks the predictions: how many of you are real? Recall asks the real nuclei: "
+        "how many of you were found?",
+        "There are tp + fp predictions and tp + fn real nuclei.",
+        "return tp / (tp + fp), tp / (tp + fn)",
+    ),
+    mistakes=(
+        Mistake(
+            "precision and recall are swapped",
+            lambda tp, fp, fn: (tp / (tp + fn), tp / (tp + fp)),
+            "Precision falls when nuclei are made up (fp), recall when they are missed (fn).",
+        ),
+        Mistake(
+            "both are divided by everything",
+            lambda tp, fp, fn: (tp / (tp + fp + fn), tp / (tp + fp + fn)),
+            "tp / (tp + fp + fn) is the IoU of counting. Precision does not know about missed "
+            "nuclei, recall not about made-up ones.",
+        ),
+        Mistake(
+            "these are the shares of mistakes",
+            lambda tp, fp, fn: (fp / (tp + fp), fn / (tp + fn)),
+            "You have counted what went wrong; subtract from 1, or put tp above the line.",
+        ),
+    ),
+    solved="one without the other says nothing: a program that marks everything has recall 1.",
+)
+
+
+def _best_by(scores: int):
+    def choose(thresholds, *sides):
+        return float(thresholds[int(np.argmax(sides[scores]))])
+
+    return choose
+
+
+THRESHOLD_CHOICE = Exercise(
+    key="4.4",
+    right=_best_by(0),
+    example=((0.3, 0.5, 0.7), (0.6, 0.8, 0.65), (0.6, 0.65, 0.75)),
+    hints=(
+        "Which of the two rows of scores may a choice depend on?",
+        "np.argmax gives the place of the largest value.",
+        "float(thresholds[np.argmax(validation_f1)])",
+    ),
+    mistakes=(
+        Mistake(
+            "that was chosen on the test embryos",
+            _best_by(1),
+            "A score that you have chosen by is no test any more: it is the best of five. Choose "
+            "on the validation row, then look at the test row once.",
+        ),
+        Mistake(
+            "that is the place, not the threshold",
+            lambda thresholds, validation, test: int(np.argmax(validation)),
+            "argmax counts places from 0; take the threshold that stands at this place.",
+        ),
+        Mistake(
+            "that is the score, not the threshold",
+            lambda thresholds, validation, test: float(max(validation)),
+            "Asked for is where the validation score is highest, not how high it is.",
+        ),
+    ),
+    otherwise="Take the threshold at which the validation score is highest.",
+    solved="and the test score at that threshold is the one to report, even if another is higher.",
+)
+
+EXERCISES = (IOU, FROM_DICE, PRECISION_RECALL, THRESHOLD_CHOICE)

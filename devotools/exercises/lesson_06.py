@@ -1,0 +1,301 @@
+"""The exercises of lesson 06: masks worth learning from, and how many of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kit import Case, Exercise, Mistake
+
+# A nucleus of 3 x 3 pixels as it comes back from a JPEG file: greys along every outline.
+_FROM_JPEG = np.array(
+    [
+        [0, 2, 9, 3, 0, 0],
+        [4, 131, 243, 129, 8, 0],
+        [7, 240, 255, 250, 21, 1],
+        [1, 135, 252, 140, 110, 0],
+        [0, 11, 30, 6, 0, 2],
+    ],
+    np.uint8,
+)
+# Nothing but compression noise
+_NOISE = np.array([[0, 3, 1, 0], [2, 9, 4, 0]], np.uint8)
+
+RESCUE = Exercise(
+    key="6.1",
+    right=lambda grey: np.asarray(grey) >= 128,
+    cases=(
+        Case("a nucleus that was saved as JPEG", (_FROM_JPEG,)),
+        Case("a mask without a nucleus, but with noise", (_NOISE,)),
+    ),
+    hints=(
+        "The mask was 0 and 255. JPEG moved some values a little: to which of the two is each "
+        "value closer?",
+        "The middle between 0 and 255 is 127.5. A comparison of an array gives True and False.",
+        "return grey > 127",
+    ),
+    mistakes=(
+        Mistake(
+            "everything above zero became nucleus",
+            lambda grey: np.asarray(grey) > 0,
+            "JPEG leaves small values where there was nothing, and with > 0 each of them is "
+            "nucleus: this is what happened in 2020. Ask whether a value is closer to 255 or to 0.",
+        ),
+        Mistake(
+            "only pure white became nucleus",
+            lambda grey: np.asarray(grey) == 255,
+            "JPEG also darkens pixels inside: a 243 was white once. Cut in the middle between 0 "
+            "and 255.",
+        ),
+        Mistake(
+            "the picture was scaled, not cut",
+            lambda grey: np.asarray(grey) / 255,
+            "It still holds shades between 0 and 1, and half a nucleus does not exist. Compare "
+            "with the middle: the answer is True or False.",
+        ),
+        Mistake(
+            "background and nucleus are swapped",
+            lambda grey: np.asarray(grey) < 128,
+            "In this file the nucleus is white, so the large values are the nucleus.",
+        ),
+        Mistake(
+            "the mask holds 0 and 255",
+            lambda grey: np.where(np.asarray(grey) >= 128, 255, 0),
+            "That is right for the file; in memory a mask is True and False. Leave out the last "
+            "step.",
+        ),
+    ),
+    solved="half of 255 undoes most of what JPEG did. What it smeared for good stays smeared.",
+)
+
+_SECTIONS = [("A", 3), ("A", 4), ("A", 9), ("B", 4), ("B", 9), ("C", 9)]
+
+
+def _other_embryos(sections: list, labelled: list) -> list:
+    known = {embryo for embryo, _ in labelled}
+    return [(embryo, number) for embryo, number in sections if embryo not in known]
+
+
+def _no_neighbours(sections: list, labelled: list) -> list:
+    return [
+        (embryo, number)
+        for embryo, number in sections
+        if not any(embryo == other and abs(number - at) <= 1 for other, at in labelled)
+    ]
+
+
+def _other_numbers(sections: list, labelled: list) -> list:
+    known = {number for _, number in labelled}
+    return [(embryo, number) for embryo, number in sections if number not in known]
+
+
+def _same_embryos(sections: list, labelled: list) -> list:
+    known = {embryo for embryo, _ in labelled}
+    return [(embryo, number) for embryo, number in sections if embryo in known]
+
+
+TEST_SECTIONS = Exercise(
+    key="6.2",
+    right=_other_embryos,
+    cases=(
+        Case("section 3 of embryo A labelled for training", (_SECTIONS, [("A", 3)])),
+        Case("sections of A and B labelled", (_SECTIONS, [("A", 4), ("B", 9)])),
+    ),
+    hints=(
+        "What does the network know about embryo A once it has learned from one of its sections?",
+        "Collect the embryos of the labelled sections in a set; then go through all sections.",
+        "return [(e, n) for e, n in sections if e not in {known for known, _ in labelled}]",
+    ),
+    mistakes=(
+        Mistake(
+            "the same embryo stands on both sides",
+            lambda sections, labelled: [one for one in sections if one not in labelled],
+            "You left out the labelled sections themselves, but others of the same embryo are "
+            "still there. They share its stain, its light and its nuclei: leave out the embryo.",
+        ),
+        Mistake(
+            "only the neighbours were left out",
+            _no_neighbours,
+            "Sections further off show other nuclei, but the same stain and the same light, and "
+            "the stain is just what is tested. Leave out the whole embryo.",
+        ),
+        Mistake(
+            "sections were compared by their number alone",
+            _other_numbers,
+            "Section 9 of A and section 9 of B are pictures of two animals. Compare the embryo, "
+            "the first of the two.",
+        ),
+        Mistake(
+            "these are the sections that must not be used",
+            _same_embryos,
+            "You kept the embryos that were learned from. Turn the condition round.",
+        ),
+    ),
+    solved="so labels are counted in embryos: one section of each of eight tells more than eight "
+    "of one.",
+)
+
+
+def _place_of_enough(scores: tuple, spread: tuple) -> int:
+    best = int(np.argmax(scores))
+    return next(i for i, score in enumerate(scores) if score >= scores[best] - spread[best])
+
+
+def _enough(labels: tuple, train: tuple, test: tuple, spread: tuple) -> int:
+    return int(labels[_place_of_enough(test, spread)])
+
+
+def _enough_by_own_spread(labels: tuple, train: tuple, test: tuple, spread: tuple) -> int:
+    reached = np.add(test, spread) >= max(test)
+    return int(labels[int(np.argmax(reached))])
+
+
+_LABELS = (1, 2, 4, 8, 16)
+
+ENOUGH = Exercise(
+    key="6.3",
+    right=_enough,
+    cases=(
+        Case(
+            "scores that level off at 4",
+            (
+                _LABELS,
+                (0.95, 0.92, 0.88, 0.84, 0.80),
+                (0.30, 0.48, 0.62, 0.66, 0.65),
+                (0.09, 0.08, 0.06, 0.05, 0.03),
+            ),
+        ),
+        Case(
+            "scores that still rise",
+            (
+                _LABELS,
+                (0.90, 0.93, 0.91, 0.88, 0.86),
+                (0.20, 0.31, 0.45, 0.58, 0.70),
+                (0.08, 0.07, 0.06, 0.13, 0.04),
+            ),
+        ),
+    ),
+    hints=(
+        "Two means that differ by less than the spread cannot be told apart. Which of the numbers "
+        "of labels cannot be told from the best?",
+        "Find the place of the best test score; its score minus its spread is the bar.",
+        "Go from few labels to many: return the first number whose test score reaches "
+        "max(test) - spread[np.argmax(test)].",
+    ),
+    mistakes=(
+        Mistake(
+            "that is the best, not the smallest that is as good",
+            lambda labels, train, test, spread: int(labels[int(np.argmax(test))]),
+            "The spread says how much a score moves by chance. A smaller number of labels within "
+            "it is as good, and is less work.",
+        ),
+        Mistake(
+            "the spread of the smaller set was used",
+            _enough_by_own_spread,
+            "A number of labels whose score moves a lot would be let in by its own uncertainty. "
+            "Set the bar once: the best score minus the spread of the best.",
+        ),
+        Mistake(
+            "that was chosen on the training score",
+            lambda labels, train, test, spread: int(labels[_place_of_enough(train, spread)]),
+            "On what it has learned by heart a network is always good, and best with the fewest "
+            "pictures. Use the row of test scores.",
+        ),
+        Mistake(
+            "that is the place, not the number of labels",
+            lambda labels, train, test, spread: _place_of_enough(test, spread),
+            "Places are counted from 0; return what stands in labels at this place.",
+        ),
+        Mistake(
+            "that is the score, not the number of labels",
+            lambda labels, train, test, spread: float(test[_place_of_enough(test, spread)]),
+            "Asked for is how many labels reach it, not how high it is.",
+        ),
+        Mistake(
+            "all the labels there are",
+            lambda labels, train, test, spread: int(labels[-1]),
+            "More labels never hurt much, but somebody has to draw them. Look where the scores "
+            "stop rising by more than their spread.",
+        ),
+    ),
+    solved="and where the scores still rise at the end, perhaps more than there are.",
+)
+
+_CLEAN = np.zeros((4, 6), bool)
+_CLEAN[1:3, 1:3] = True  # 4 pixels
+_GROWN = _CLEAN.copy()
+_GROWN[1:3, 3] = True  # 6 pixels, 4 of them right
+_SHIFTED = np.roll(_CLEAN, 1, axis=1)  # 4 pixels, 2 of them right
+_HALF = _CLEAN.copy()
+_HALF[2] = False  # 2 pixels, both right
+_WIDE = np.zeros((4, 6), bool)
+_WIDE[0:4, 0:5] = True  # 20 pixels, 4 of them right
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def _ceiling(clean: np.ndarray, ragged: list) -> float:
+    return float(np.mean([_iou(clean, mask) for mask in ragged]))
+
+
+def _dice_ceiling(clean: np.ndarray, ragged: list) -> float:
+    return float(np.mean([2 * _iou(clean, mask) / (1 + _iou(clean, mask)) for mask in ragged]))
+
+
+def _pooled(clean: np.ndarray, ragged: list) -> float:
+    shared = sum((clean & mask).sum() for mask in ragged)
+    return float(shared / sum((clean | mask).sum() for mask in ragged))
+
+
+def _among_themselves(clean: np.ndarray, ragged: list) -> float:
+    pairs = [(a, b) for i, a in enumerate(ragged) for b in ragged[i + 1 :]]
+    return float(np.mean([_iou(a, b) for a, b in pairs]))
+
+
+CEILING = Exercise(
+    key="6.4",
+    right=_ceiling,
+    cases=(
+        Case("a mask too large and one set aside", (_CLEAN, [_GROWN, _SHIFTED])),
+        Case("three masks", (_CLEAN, [_GROWN, _HALF, _WIDE])),
+    ),
+    hints=(
+        "What does a model predict that makes no mistake at all? And what is it compared with?",
+        "The perfect prediction is the clean mask: score it against each ragged mask, and average.",
+        "return np.mean([dt.iou_score(mask, clean) for mask in ragged])",
+    ),
+    mistakes=(
+        Mistake(
+            "a perfect model was expected to score 1",
+            lambda clean, ragged: 1.0,
+            "It would, against the truth. But it is scored against what somebody drew, and where "
+            "the drawing is wrong, being right costs.",
+        ),
+        Mistake(
+            "that is Dice, not IoU",
+            _dice_ceiling,
+            "Divide the shared pixels by those in either mask (lesson 4).",
+        ),
+        Mistake(
+            "all pixels were thrown together",
+            _pooled,
+            "dt.evaluate takes the IoU of each picture, then the mean, so that a large mask does "
+            "not count more than a small one. Average at the end.",
+        ),
+        Mistake(
+            "the ragged masks were compared with each other",
+            _among_themselves,
+            "That is how well two hands agree, worth knowing, but no model is in it. Put the clean "
+            "mask on one side.",
+        ),
+        Mistake(
+            "that is the best picture, not the mean",
+            lambda clean, ragged: max(_iou(clean, mask) for mask in ragged),
+            "The score of a set is the mean over its pictures, good and bad.",
+        ),
+    ),
+    solved="no model that is right can be measured better than this. Mend the masks first.",
+)
+
+EXERCISES = (RESCUE, TEST_SECTIONS, ENOUGH, CEILING)
