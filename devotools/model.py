@@ -33,6 +33,10 @@ SHIPPED = ("nuclei",)  # names that load_model knows, files in devotools/weights
 STRIDE = 32  # the deepest features are 32 times coarser than the picture
 PYRAMID_CHANNELS = 64
 FORMAT = "devotools-1"
+SUMS = "SHA256SUMS"  # beside the shipped weights: what they must be, to the bit
+MAX_BYTES = 2**28  # 256 MiB: more than the network can weigh, in any precision
+MAX_HEADER = 2**24  # 16 MiB of names and notes
+PRECISIONS = ("F16", "BF16", "F32", "F64")
 PICKLES = {b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}  # how their files begin
 
 
@@ -200,24 +204,17 @@ def load_model(
 
     ``"nuclei"`` is the model that comes with the package and works offline. ``device`` is
     ``"cpu"``, ``"cuda"`` or ``"mps"``; None keeps the CPU. Only safetensors files are read, so
-    loading never runs code. Raises :class:`~devotools._validate.InputError` for a missing or
-    truncated file, a pickle (.pt, .pth), or weights of another architecture.
-    Taught in lesson 05.
+    loading never runs code; a shipped model must have the SHA-256 that was published with it.
+    Raises :class:`~devotools._validate.InputError` for a missing, truncated or too large file, a
+    pickle (.pt, .pth), weights of another architecture, or weights that are no finite numbers;
+    names, shapes and types are compared before any weight is read. Taught in lesson 05.
     """
     path = _find(name_or_path)
+    if str(name_or_path) in SHIPPED:
+        _check_published(path)
     card, tensors = _read_checkpoint(path)
     model = ResNet18FPN(card["in_channels"], card["classes"])
-    try:
-        model.load_state_dict(
-            {
-                name: value.float() if value.is_floating_point() else value
-                for name, value in tensors.items()
-            },
-            strict=False,
-        )
-    except RuntimeError as error:
-        raise _wrong_architecture(path, str(error).splitlines()[-1].strip()) from error
-    _check_names(path, model, tensors)
+    model.load_state_dict(tensors, strict=False)
     model.working_side, model.working_nucleus = card["working_side"], card["working_nucleus"]
     model.metadata = card["metadata"]
     return model.eval().to(choose_device(str(device)) if device is not None else "cpu")
@@ -241,26 +238,95 @@ def _find(name_or_path: str | Path) -> Path:
     return path
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def published_sum(path: Path) -> str:
+    """The SHA-256 that the file beside shipped weights names for them; empty if it names none."""
+    lines = path.with_name(SUMS).read_text(encoding="utf-8").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return sums.get(path.name, "")
+
+
+def _check_published(path: Path) -> None:
     try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-        # The first 8 bytes of safetensors are a length, which may be any; then comes a brace.
-        if start[:2] in PICKLES and start[8:] != b"{":
-            raise InputError(
-                f"model {str(path)!r} is a pickle (a .pt or .pth file); expected safetensors. "
-                "A pickle can run any code when it is opened, so it is not. Load it where you "
-                "trust it, and save its weights with devotools.save_model."
-            )
+        known, found = published_sum(path), _sha256(path)
+    except OSError as error:
+        raise InputError(
+            f"the shipped model {path.stem!r} cannot be read ({error}); expected it, and {SUMS}, "
+            "in devotools/weights. The installation is damaged: install devotools again."
+        ) from error
+    if found != known:
+        raise InputError(
+            f"the shipped model {path.stem!r} has the SHA-256 {found[:16]}..., expected "
+            f"{known[:16] or 'no'}... as {SUMS} says: it is damaged or was changed. Install "
+            "devotools again; weights of your own belong elsewhere (--model FILE), and new ones "
+            "to ship are put in place by tools/make_weights.py --place FILE."
+        )
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description, and the weights in single precision; checked in this order."""
+    try:
+        _check_start(path)
         with safe_open(path, framework="pt") as checkpoint:
             card = _read_card(path, checkpoint.metadata())
-            return card, {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+            names = checkpoint.keys()
+            said = {name: checkpoint.get_slice(name) for name in names}
+            shapes = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in said.items()}
+            _check_shapes(path, card, shapes)
+            tensors = {name: checkpoint.get_tensor(name).float() for name in names}
     except (SafetensorError, OSError) as error:
         size = os.path.getsize(path)
         raise InputError(
             f"model {str(path)!r} cannot be read ({error}; {size} bytes); expected a whole "
             "safetensors file. It is truncated or not a model: copy or train it again."
         ) from error
+    bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise InputError(
+            f"model {str(path)!r} holds NaN or infinity in {len(bad)} layers, first {bad[0]!r}; "
+            "expected finite weights. It is damaged, or its training failed: copy it again, or "
+            "train it with a smaller learning rate."
+        )
+    return card, tensors
+
+
+def _check_start(path: Path) -> None:
+    """Refuse a pickle, and what is too large, by the first bytes: nothing is allocated for it."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(9)
+    # The first 8 bytes of safetensors are a length, which may be any; then comes a brace.
+    if start[:2] in PICKLES and start[8:] != b"{":
+        raise InputError(
+            f"model {str(path)!r} is a pickle (a .pt or .pth file); expected safetensors. "
+            "A pickle can run any code when it is opened, so it is not. Load it where you "
+            "trust it, and save its weights with devotools.save_model."
+        )
+    header = int.from_bytes(start[:8], "little")
+    if size > MAX_BYTES or (header > MAX_HEADER and header <= size):
+        what = f"{size:,} bytes, {header:,} of them names and notes"
+        raise InputError(
+            f"model {str(path)!r} has {what}; expected {MAX_BYTES:,} and {MAX_HEADER:,} at most, "
+            "more than any ResNet18FPN needs. It is another kind of file: check the name."
+        )
+
+
+def _check_shapes(
+    path: Path, card: Mapping[str, Any], said: Mapping[str, tuple[tuple[int, ...], str]]
+) -> None:
+    """Compare what a file says of its weights with the network that it claims to hold."""
+    with torch.device("meta"):  # shapes only, no memory
+        expected = _state(ResNet18FPN(card["in_channels"], card["classes"]))
+    different = sorted(expected.keys() ^ said.keys())
+    if different:
+        raise _wrong_architecture(path, f"{len(different)} layers differ, first {different[0]!r}")
+    for name, (shape, precision) in said.items():
+        wanted = tuple(expected[name].shape)
+        if shape != wanted:
+            raise _wrong_architecture(path, f"layer {name!r} has shape {shape}, not {wanted}")
+        if precision not in PRECISIONS:
+            raise _wrong_architecture(
+                path, f"layer {name!r} holds {precision}, not one of {', '.join(PRECISIONS)}"
+            )
 
 
 def _read_card(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -269,7 +335,7 @@ def _read_card(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]
         known = card["format"] == FORMAT and card["architecture"] == "ResNet18FPN"
         counts = [card["in_channels"], card["classes"]]
         sizes = [card["working_side"], card["working_nucleus"]]
-        known &= all(isinstance(n, int) and 1 <= n <= 1024 for n in counts)
+        known &= all(type(n) is int and 1 <= n <= 1024 for n in counts)
         known &= all(n is None or (isinstance(n, (int, float)) and 0 < n <= 2**16) for n in sizes)
         known &= isinstance(card["metadata"], dict)
     except (KeyError, TypeError, ValueError, RecursionError):  # JSON may be broken in many ways
@@ -277,12 +343,6 @@ def _read_card(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]
     if not known:
         raise _wrong_architecture(path, "it carries no description that devotools wrote")
     return card
-
-
-def _check_names(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    different = sorted(_state(model).keys() ^ tensors.keys())
-    if different:
-        raise _wrong_architecture(path, f"{len(different)} layers differ, first {different[0]!r}")
 
 
 def _wrong_architecture(path: Path, why: str) -> InputError:

@@ -26,6 +26,7 @@ from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
 
 MAX_PIXELS = 2**26  # 8192 x 8192; more at once would need more memory than most machines have
+BATCH_PIXELS = 2**20  # in one batch together, so that memory does not grow with the pictures
 HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
 NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
 
@@ -55,8 +56,9 @@ def predict_probabilities(
 ) -> Iterator[np.ndarray]:
     """:func:`predict_probability` for many pictures, one answer each, in the same order.
 
-    Neighbours that reach the network at one size are sent through it together, ``batch_size`` at
-    most. Pictures are taken as they are needed, so ``images`` may be a generator over any number.
+    Neighbours that reach the network at one size are sent through it together, ``batch_size`` and
+    about a million pixels at most. Pictures are taken as they are needed, so ``images`` may be a
+    generator over any number.
     """
     batch_size = check_count(batch_size, "batch_size")
     check_scale(scale)
@@ -64,7 +66,8 @@ def predict_probabilities(
     waiting: list[tuple[Tensor, tuple[int, int]]] = []
     for image in images:
         item = _prepare(model, image, scale)
-        if waiting and (len(waiting) == batch_size or item[0].shape != waiting[0][0].shape):
+        room = min(batch_size, BATCH_PIXELS // item[0].numel())
+        if waiting and (len(waiting) >= room or item[0].shape != waiting[0][0].shape):
             yield from _run(model, waiting)
             waiting = []
         waiting.append(item)

@@ -301,10 +301,10 @@ print(f"the patch hides {100 * hidden:.0f} % of the nucleus pixels")
 # - *Gamma* bends the scale of brightness, as another film would. Nuclei stay brighter: allowed.
 # - *Inverted*, nuclei are darker than their surroundings. None of our micrographs looks like this:
 #   the network would have to learn two worlds, and one does not exist.
-# - *Blurred* by 20 pixels, nuclei are hardly brighter than their rim. A little blur is another
+# - *Blurred* by 20 pixels, nuclei no longer stand out from their rim. A little blur is another
 #   microscope; this much teaches the network to guess.
-# - *The patch* hides nuclei that the mask still claims. It is popular, because it forces a network
-#   to use what is left of an object. Ours are small and vanish whole.
+# - *The patch* hides nuclei that the mask still claims. For large objects it is a popular change,
+#   because a network must then use what is left of them. Ours are small and vanish whole.
 #
 # The rule: **if you cannot draw the mask from the changed picture, the network cannot either.**
 # And one more: only training pictures are augmented. Validation and test pictures stay as they are
@@ -364,7 +364,7 @@ _ = dt.show_batch(images, masks)
 # ## Two traps with seeds
 #
 # A *seed* fixes the random choices of a program. The first trap: whose choices? *Predict:* we seed
-# NumPy, as every tutorial does. Do two pipelines now draw the same pictures?
+# NumPy, as many scripts do. Do two pipelines now draw the same pictures?
 
 # %%
 def eight_versions(transform):

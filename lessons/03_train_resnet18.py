@@ -329,8 +329,9 @@ for name, run in starts.items():
 #   from the first epoch; the random start, blue circles, climbs towards it.
 assert starts["shipped weights"].val_iou[0] > history.val_iou[0] + 0.1, "where is the head start?"
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for (name, run), style in zip(starts.items(), ("o-", "s--", "^:"), strict=False):
-    ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, label=name)
+looks = (("o-", "#0072B2"), ("s--", "#D55E00"), ("^:", "#009E73"))
+for (name, run), (style, colour) in zip(starts.items(), looks, strict=False):
+    ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, color=colour, label=name)
 ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
 _ = ax.legend(loc="lower right")
 

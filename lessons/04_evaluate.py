@@ -146,7 +146,9 @@ print(f"precision {matches.precision:.2f}  recall {matches.recall:.2f}  F1 {matc
 # Two. Nucleus 3 was cut in two halves, each with an IoU of exactly 0.5. One half is matched; the
 # other is left over and counts as made up. **Precision** is the share of predicted nuclei that
 # are real, here 2 of 4; **recall** the share of real nuclei that were found, 2 of 3; **F1** lies
-# between the two: 2 x precision x recall / (precision + recall).
+# between the two: 2 x precision x recall / (precision + recall). (`match_instances` gives the
+# **panoptic quality** as well: F1 times the mean IoU of the pairs, one number for finding and
+# outlining together.)
 
 # %% [markdown]
 # ## Exercise 4.3: precision and recall from counts
@@ -175,8 +177,10 @@ exercises.hint("4.3")
 #
 # `load_model("nuclei")` is a ResNet18 with a feature pyramid that has seen *only drawn embryos*.
 # We test it on embryos that were drawn for this lesson, with all the clutter, from a seed that
-# training has never used. Sections without a nucleus, near the ends of an embryo, are left out
-# here: they score 1 or 0 and nothing between, and would blur what we want to see.
+# training has never used. Each picture is first brought to the model's **working resolution**, and
+# touching nuclei in its answer are parted by a **watershed** (`label_nuclei`). Sections without a
+# nucleus, near the ends of an embryo, are left out here: they score 1 or 0 and nothing between, and
+# would blur what we want to see.
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "drawn"
@@ -236,8 +240,9 @@ thresholds = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 some = pairs[::2]  # every second section, to save time
 swept = [dt.evaluate(model, some, threshold=float(t)) for t in thresholds]
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for name, style in (("precision", "o-"), ("recall", "s--"), ("f1", "^:")):
-    ax.plot(thresholds, [getattr(s, name) for s in swept], style, label=name)
+looks = (("precision", "o-", "#D55E00"), ("recall", "s--", "#0072B2"), ("f1", "^:", "#009E73"))
+for name, style, colour in looks:
+    ax.plot(thresholds, [getattr(s, name) for s in swept], style, color=colour, label=name)
 ax.axvline(dt.THRESHOLD, color="grey", linestyle=":")
 ax.set(xlabel="threshold", ylabel="score", ylim=(0, 1.02))
 _ = ax.legend(loc="lower center", ncols=3)
@@ -395,6 +400,10 @@ ax.plot(outlines[:, 0], outlines[:, 1], "o", color="#0072B2", alpha=0.5)
 ax.plot([0, 1], [0, 1], "--", color="grey")
 _ = ax.set(xlabel="IoU of the spoilt mask", ylabel="IoU of the network", aspect="equal")
 
+# %% [markdown]
+# *Figure 7. One run, one seed, half a minute of training. Each dot is a nucleus; above the dashed
+# line the network's outline is the better one.*
+
 # %% tags=["nbval-ignore-output"]
 mask_mean, network_mean = outlines.mean(axis=0)
 print(f"outlines: spoilt mask {mask_mean:.2f}, network {network_mean:.2f}")
@@ -402,9 +411,6 @@ print(f"found (F1): spoilt mask {found['mask'].f1:.2f}, network {found['network'
 assert len(outlines) > 30, "hardly any nucleus was found: train longer"
 
 # %% [markdown]
-# *Figure 7. One run, one seed, half a minute of training. Each dot is a nucleus; above the dashed
-# line the network's outline is the better one.*
-#
 # One run proves nothing: another seed may say otherwise. So the experiment was repeated, longer and
 # with the full look of a micrograph, for several seeds. The command, and everything that it
 # measured, is stored with the package:

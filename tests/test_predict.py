@@ -358,3 +358,20 @@ def test_a_gap_between_nuclei_is_no_hole():
     labels = label_nuclei(probability)
     assert labels.max() == 4
     assert labels[16, 20] == 0
+
+
+def test_large_pictures_go_through_in_smaller_batches():
+    seen = []
+
+    class Watching(Bright):
+        def forward(self, image):
+            seen.append(tuple(image.shape))
+            return super().forward(image)
+
+    pictures = [np.full((512, 512), 0.5, np.float32)] * 9
+    assert len(list(predict_probabilities(Watching(), pictures, scale=1))) == 9
+    assert seen == [(4, 1, 512, 512), (4, 1, 512, 512), (1, 1, 512, 512)]
+    seen.clear()
+    small = [np.full((64, 64), 0.5, np.float32)] * 9
+    assert len(list(predict_probabilities(Watching(), small, scale=1))) == 9
+    assert seen == [(8, 1, 64, 64), (1, 1, 64, 64)]

@@ -3,14 +3,18 @@
 Nothing here has seen a real micrograph. Sections numbered from 0 teach; sections of other embryos,
 numbered from a billion, choose the best weights and the working resolution. What is done is kept in
 the user's cache folder every five minutes, and a second call goes on from there. The result is
-``devotools/weights/nuclei.safetensors`` in half precision, with its figures in the metadata.
+``devotools/weights/nuclei.safetensors`` in half precision, with its figures in the metadata, and
+beside it ``SHA256SUMS``, which ``load_model`` holds it to. Weights that were trained elsewhere
+(``--out``) are put in place, with their sum, by ``python tools/make_weights.py --place FILE``.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,12 +36,14 @@ from devotools.augment import eval_transform
 from devotools.datasets import to_tensors
 from devotools.images import replace_file, stretch_contrast
 from devotools.metrics import Matches, iou_score, match_instances
+from devotools.model import SUMS, load_model
 from devotools.predict import label_nuclei, predict_probabilities
 from devotools.runtime import choose_device
 from devotools.synthetic import draw_section
 from devotools.train import autocast, running_average, validate
 
 ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
@@ -55,9 +61,14 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--averaging", type=float, default=0.998)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default=None)
+    parser.add_argument(
+        "--place",
+        type=Path,
+        metavar="FILE",
+        help="train nothing: put weights trained elsewhere in place",
+    )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
-    out = ROOT / "devotools" / "weights" / "nuclei.safetensors"
-    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
     return parser.parse_args(words)
 
 
@@ -288,6 +299,22 @@ def to_half(model: ResNet18FPN) -> None:
             tensor.data = tensor.data.half()
 
 
+def publish(path: Path) -> None:
+    """Write the SHA-256 of the weights beside them, where load_model looks it up."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with replace_file(path.with_name(SUMS)) as temporary:
+        temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+
+
+def place(source: Path, out: Path) -> None:
+    """Put weights that another machine trained in the shipped ones' place, with their sum."""
+    load_model(source)  # refuses what is no whole model
+    if source.resolve() != out.resolve():
+        with replace_file(out) as temporary:
+            shutil.copyfile(source, temporary)
+    publish(out)
+
+
 def finish(training: Training, validation: Drawings, out: Path) -> None:
     """Choose the working resolution, score what will be shipped, and save it.
 
@@ -321,6 +348,8 @@ def finish(training: Training, validation: Drawings, out: Path) -> None:
     }
     to_half(model)
     save_model(out, model, card)
+    if out.resolve() == WEIGHTS.resolve():
+        publish(out)
     print(json.dumps(card["working_sides"]))
     print(f"validation IoU {iou:.4f}, F1 {f1:.4f}, working side {model.working_side}")
     print(f"saved {out} ({out.stat().st_size / 2**20:.1f} MiB)")
@@ -329,6 +358,9 @@ def finish(training: Training, validation: Drawings, out: Path) -> None:
 def main() -> None:
     """Draw, train, choose, save."""
     arguments = parse_arguments()
+    if arguments.place is not None:
+        place(arguments.place, arguments.out)
+        return
     cache = Path(pooch.os_cache("devotools")) / "weights"
     checkpoint = cache / "training.safetensors"
     if arguments.fresh:
