@@ -76,7 +76,7 @@ def stain(image: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
 
 def make_section(image: np.ndarray, labels: np.ndarray, seed: int) -> Section:
     """The stain's strength follows from the embryo's ``seed``."""
-    strength = np.random.default_rng(seed).uniform(0.5, 0.75)
+    strength = np.random.default_rng(seed).uniform(0.65, 0.85)
     ragged = dt.add_label_noise(labels > 0, seed=seed % 2**32)
     return Section(image, stain(image, labels, strength), labels, ragged)
 

@@ -21,7 +21,14 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "synthesize_dataset",
         ],
         "evaluation": ["Scores", "evaluate"],
-        "exchange": ["fetch_devoworm_masks", "fetch_wormimage", "import_folder"],
+        "exchange": [
+            "export_bioimageio",
+            "export_onnx",
+            "export_rois",
+            "fetch_devoworm_masks",
+            "fetch_wormimage",
+            "import_folder",
+        ],
         "images": [
             "ImageMaskPair",
             "pair_files",

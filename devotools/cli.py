@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from devotools._validate import InputError, check_positive
+from devotools._validate import InputError, check_choice, check_positive
 
 app = typer.Typer(
     help="Find, count and measure nuclei in micrographs of the C. elegans embryo.",
@@ -261,6 +261,37 @@ def segment(
         typer.echo(f"failed: {outcome.image}: {outcome.error}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("--out", help="The .onnx file, or .zip package, to write.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx or bioimageio.")],
+    model: ModelOption = "nuclei",
+    author: Annotated[
+        list[str] | None,
+        typer.Option("--author", help="A name for the package; may be said several times."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", help="Of the weights; an SPDX identifier.")
+    ] = "MIT",
+) -> None:
+    """Write a model for programs without devotools: one ONNX file, or a Model Zoo package.
+
+    Example: devotools export --model nuclei --format bioimageio --out nuclei.zip
+
+    Both say what to do before and after the network. See docs/share-a-model.md.
+    """
+    from devotools.exchange import export_bioimageio, export_onnx
+    from devotools.model import load_model
+
+    check_choice(kind, "--format", ("onnx", "bioimageio"))
+    network = load_model(model)
+    if kind == "onnx":
+        export_onnx(network, out, licence=licence)
+    else:
+        export_bioimageio(network, out, authors=author, licence=licence)
+    typer.echo(f"model {model} written as {out} ({out.stat().st_size / 2**20:.1f} MiB)")
 
 
 @app.command()

@@ -127,7 +127,7 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
     if rows and not any(pair.name in rows for pair in pairs):
         raise InputError(
             f"{str(folder / 'manifest.csv')!r} names {len(rows)} sections, for example "
-            f"{next(iter(rows))!r}, and none of the images, for example {pairs[0].name!r}; "
+            f"{next(iter(rows))[:100]!r}, and none of the images, for example {pairs[0].name!r}; "
             "expected the images' names in its column name. Mend the names, or remove the file."
         )
     return [_with_origin(pair, labels.get(pair.name), rows.get(pair.name)) for pair in pairs]
@@ -138,7 +138,8 @@ def _with_origin(
 ) -> ImageMaskPair:
     if row is None:
         return replace(pair, labels=labels)
-    section = int(row["section"]) if row["section"].strip().isdecimal() else None
+    said = row["section"].strip()
+    section = int(said) if said.isdecimal() and len(said) < 10 else None
     return replace(pair, labels=labels, embryo=row["embryo"].strip() or None, section=section)
 
 

@@ -6,6 +6,7 @@ An *image* is (H, W) float32 in [0, 1]; a *mask* is (H, W) bool; *labels* are (H
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 import warnings
@@ -25,7 +26,12 @@ from devotools._validate import InputError, check_folder, check_image, check_lab
 TIFF_SUFFIXES = {".tif", ".tiff"}
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 MICROSCOPE_SUFFIXES = {".czi", ".nd2", ".lif", ".oib", ".oif", ".dm3", ".dm4", ".mrc", ".vsi"}
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# By content, whatever the name says. Pillow knows more formats, and for some it runs programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 2**30  # a damaged TIFF may claim any size, and fill the memory before it fails
+MAX_RATIO = 2000  # zlib packs emptiness a thousand times; a file that claims more lies
+FREE_BYTES = 2**27  # what a small file may claim, whatever its ratio
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
@@ -156,10 +162,10 @@ def _read_array(path: str | Path, *, as_shown: bool = True) -> np.ndarray:
     ``as_shown`` looks numbers up in the file's palette, and turns ink into light.
     """
     path = Path(path)
-    reader = _read_tiff if path.suffix.lower() in TIFF_SUFFIXES else _read_with_pillow
     try:
         _check_readable(path)
-        with warnings.catch_warnings():
+        reader = _read_tiff if is_tiff(path) else _read_with_pillow
+        with warnings.catch_warnings(), silent_tifffile():
             warnings.simplefilter("ignore")  # decoders warn of odd tags; a broken file raises
             return reader(path, as_shown)
     except InputError:
@@ -196,9 +202,26 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{str(path)!r} is empty (0 bytes); expected an image. Copy it again.")
 
 
+def is_tiff(path: Path) -> bool:
+    """Whether a file is a TIFF by its name, or by how it begins."""
+    with open(path, "rb") as file:
+        return path.suffix.lower() in TIFF_SUFFIXES or file.read(4) in TIFF_STARTS
+
+
+@contextmanager
+def silent_tifffile() -> Iterator[None]:
+    """Keep tifffile from writing its own remarks on a damaged file beside our sentence."""
+    log = logging.getLogger("tifffile")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
+
+
 def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             if getattr(picture, "n_frames", 1) > 1:
                 raise _stack_error(path, f"{picture.n_frames} frames")
             if picture.mode in COLOURED and (as_shown or picture.mode != "P"):
@@ -221,12 +244,7 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
         alike = sum(other.shape == series.shape for other in tiff.series)  # thumbnails are smaller
         if alike > 1:
             raise _stack_error(path, f"{alike} pages")
-        if series.size > MAX_PIXELS:
-            raise InputError(
-                f"{str(path)!r} says that it holds {series.size:,} numbers; expected "
-                f"{MAX_PIXELS:,} at most. Cut it into smaller pictures, or copy it again if "
-                "it is damaged."
-            )
+        _check_claim(path, series.size, series.size * series.dtype.itemsize)
         array, axes = series.asarray(), series.axes
         page = series.keyframe
     palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
@@ -243,6 +261,21 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     if ink and as_shown:
         array = ~array  # 0 is white; not so for bool, where tifffile's writer merely says it
     return array
+
+
+def _check_claim(path: Path, numbers: int, claimed: int) -> None:
+    """Refuse, before memory is taken, what is too large, or larger than the file can hold."""
+    believed = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    if numbers > MAX_PIXELS:
+        fault = f"{numbers:,} numbers; expected {MAX_PIXELS:,} at most"
+    elif claimed > believed:
+        fault = f"{claimed:,} bytes; expected {believed:,} at most in a file of its size"
+    else:
+        return
+    raise InputError(
+        f"{str(path)!r} says that it holds {fault}. Cut it into smaller pictures, or copy it again "
+        "if it is damaged."
+    )
 
 
 def _stack_error(path: Path, what: str) -> InputError:

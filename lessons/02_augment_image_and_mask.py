@@ -19,9 +19,11 @@
 
 # %%
 import copy
+import os
 import tempfile
 from pathlib import Path
 
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for a newer version
 import albumentations as A
 import cv2
 import matplotlib.pyplot as plt

@@ -16,7 +16,7 @@
 # - to say what you should distrust, and to find the pictures to look at first.
 #
 # **What you need:** *mask* and *labels* from lesson 1, *precision* and *recall* from lesson 4.
-# **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.2 GB. **Internet:** not needed.
+# **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.3 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 
@@ -74,6 +74,9 @@ if my_folder is None:
         else:
             Image.fromarray(np.uint8(picture * 255)).save(pictures / f"{name}.jpg", quality=90)
 
+# %% [markdown]
+# *Predict:* a 16-bit file holds numbers up to 65535, an 8-bit file up to 255. How large will they
+# be when we have read them?
 
 # %%
 kinds = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -84,9 +87,9 @@ for file in files[:6]:
     print(f"{file.name:16} {image.shape} {image.dtype} from {image.min():.2f} to {image.max():.2f}")
 
 # %% [markdown]
-# A 16-bit file holds numbers up to 65535, an 8-bit file up to 255. `read_image` divides each by the
-# largest number that its kind can hold, so 0 is black and 1 is white whatever the file was. *Look
-# at your pictures before any program does:* is there one embryo in each, and do you see its nuclei?
+# `read_image` divides each by the largest number that its kind can hold, so 0 is black and 1 is
+# white whatever the file was. *Look at your pictures before any program does:* is there one embryo
+# in each, and do you see its nuclei?
 
 # %%
 # alt: Six sections of one drawn embryo in a row of grey pictures. The embryo is dark grey on pale
@@ -96,7 +99,7 @@ for ax, file in zip(axes, files, strict=False):
     _ = dt.show_image(dt.read_image(file), ax, title=file.stem)
 
 # %% [markdown]
-# *Figure 1. The pictures of the folder, as the model will get them.*
+# *Figure 1. The pictures of the folder, as `read_image` gives them.*
 #
 # ## Five steps on one picture
 #
@@ -293,8 +296,8 @@ for name, scale in (('scale="auto"', "auto"), (f"scale={by_size:.2f}", by_size))
 assert score > 0.6, "with the right scale it should find most nuclei"
 
 # %%
-# alt: The ribbon of four sections, twice. Above, with the automatic scale, hardly any of the dashed
-#   blue outlines of the true nuclei has a solid orange outline. Below, with the scale chosen by
+# alt: The ribbon of four sections, twice. Above, with the automatic scale, few of the dashed
+#   blue outlines of the true nuclei have a solid orange outline. Below, with the scale chosen by
 #   the width of a nucleus, nearly all of them have one.
 _, axes = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained")
 for ax, (name, one) in zip(axes, found.items(), strict=True):
@@ -302,8 +305,8 @@ for ax, (name, one) in zip(axes, found.items(), strict=True):
 
 # %% [markdown]
 # *Figure 5. Found (solid orange) and true nuclei (dashed blue) of a ribbon. Above, the whole ribbon
-# was squeezed to the size of one section, and the nuclei fell below what the network knows. No
-# warning, no error: just nearly nothing found.*
+# was squeezed to the length of one section, and its nuclei to a quarter of their width. No warning,
+# no error: the nuclei are simply not found.*
 #
 # The remedy is to say how wide a nucleus is **in your pixels**. Measure a few in Fiji with the line
 # tool. In Python it is `scale = model.working_nucleus / width`, in the command further down
@@ -323,7 +326,7 @@ for seen in tried:
 # %%
 # alt: Precision and recall against the width of a nucleus as the network sees it, from 6 to 65
 #   pixels. Recall is near 0 at the left and rises steeply; both are high about the width known from
-#   training, marked by a dotted line; towards the right precision falls.
+#   training, marked by a dotted line, and waver to the right of it.
 _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 ax.plot(tried, [one.precision for one in scores], "s--", color="#D55E00", label="precision")
 ax.plot(tried, [one.recall for one in scores], "o-", color="#0072B2", label="recall")
@@ -334,10 +337,10 @@ ax.minorticks_off()
 _ = ax.legend()
 
 # %% [markdown]
-# *Figure 6. The scale, from far too small to far too large. Too small, and nuclei are lost, for
-# they look like granules. Too large, and more and more is made up, for granules look like nuclei.
+# *Figure 6. The scale, from far too small to far too large. On the left is a cliff: shrunk to the
+# size of a granule, a nucleus is a granule to the network. On the right the way down is gentler.
 # Between lies a range in which the exact value matters little: read off how exactly you must
-# measure.*
+# measure, and if you are unsure, err on the large side.*
 #
 # Both are called size, and they are easily confused. The **pixel size** of a section before gives
 # units, and changes nothing that is found. The **nucleus size** decides what is found, and gives no
@@ -441,8 +444,7 @@ _ = axes[1].set(xlabel=f"diameter ({unit})", ylabel="outlines", title="How wide"
 # for example in Fiji with *Register Virtual Stack Slices*.)
 
 # %%
-answers = dt.predict_probabilities(model, series.images, batch_size=4)
-probabilities = np.stack(list(answers))
+probabilities = np.stack([dt.predict_probability(model, one) for one in series.images])
 found = np.stack([dt.label_nuclei(one) for one in probabilities])
 cuts_found = [one.max() for one in found]
 cuts_true = [len(np.unique(one[one > 0])) for one in series.labels]
@@ -789,14 +791,14 @@ pd.DataFrame(rows).T.astype({"found": int, "real": int}).round(2)
 
 # %%
 # alt: The F1 of each section against its share of doubtful pixels, blue dots falling gently to the
-#   right, and three labelled orange diamonds, the strangers, at the bottom and at various doubts.
+#   right, and an orange diamond, triangle and cross for the three strangers, two of them at the
+#   bottom.
 sections = [number for number in range(36) if cuts_true[number]]
 f1 = np.array([one.f1 for one in matches])
 _, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 ax.plot(doubt[sections], f1[sections], "o", color="#0072B2", label="sections of the series")
-for name, row in rows.items():
-    ax.plot(row["doubt"], row["F1"], "D", color="#D55E00")
-    ax.annotate(name, (row["doubt"], row["F1"]), xytext=(6, 6), textcoords="offset points")
+for (name, row), marker in zip(rows.items(), "D^P", strict=True):
+    ax.plot(row["doubt"], row["F1"], marker, color="#D55E00", markersize=8, label=name)
 ax.set(xlabel="share of doubtful pixels", ylabel="F1 (nuclei)", xlim=(0, 1), ylim=(-0.05, 1.1))
 _ = ax.legend()
 

@@ -130,7 +130,9 @@ def test_writes_budget_table_and_header(course, capsys):
     assert f"20 minutes to read, 1 minute\n# to run. **Memory:** {memory} GB. **Internet:**" in text
     assert text.replace("1 minute\n", "7 minutes\n").replace(memory, "9.9") == TEXT
     readme = budget.README.read_text(encoding="utf-8")
-    shown = f"| [1. A title](notebooks/01_small.ipynb) | something; anything | 1 | {memory} GB |"
+    shown = (
+        f"| [1. A title](notebooks/01_small.ipynb) | something; anything | 1 | {memory} GB | 2 MB |"
+    )
     assert shown in readme
     assert readme.startswith("# Course\n\n<!-- budget -->\n| lesson |")
     assert readme.endswith("<!-- /budget -->\n\nThe rest.\n")
@@ -168,7 +170,7 @@ def test_only_measures_those_named_and_keeps_the_rest(course, monkeypatch, capsy
     monkeypatch.setattr(budget, "measure", lambda lesson: measured.append(lesson.stem) or ROW)
     assert budget.main(["--only", "02_other"]) == 0
     assert measured == ["02_other"]
-    assert "[1. A title](notebooks/01_small.ipynb) | something; anything |  |  |" in (
+    assert "[1. A title](notebooks/01_small.ipynb) | something; anything | ? | ? | ? |" in (
         budget.README.read_text(encoding="utf-8")
     )
     assert budget.main(["--only", "lessons/01_small.py"]) == 0

@@ -1,13 +1,14 @@
 """The training of the shipped model: from drawings alone, and resumable without a trace."""
 
 import argparse
+import hashlib
 
 import make_weights
 import numpy as np
 import pytest
 import torch
 
-from devotools import load_model
+from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
@@ -105,3 +106,27 @@ def test_what_half_precision_cannot_hold_stays():
     assert model.head[1].running_var.dtype == torch.float32
     assert model.head[0].weight.dtype == torch.float16
     assert torch.isfinite(model.head[1].running_var).all()
+
+
+def test_weights_are_put_in_place_with_their_sum(tmp_path, monkeypatch):
+    """One command writes both, so that load_model takes what it finds."""
+    trained, shipped = tmp_path / "trained.safetensors", tmp_path / "place" / "nuclei.safetensors"
+    save_model(trained, make_weights.ResNet18FPN().half(), {"note": "new"})
+    monkeypatch.setattr(
+        "sys.argv", ["make_weights.py", "--place", str(trained), "--out", str(shipped)]
+    )
+    make_weights.main()
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert (shipped.parent / "SHA256SUMS").read_text() == f"{digest}  nuclei.safetensors\n"
+    assert read_as_shipped(shipped).metadata == {"note": "new"}
+
+    trained.write_bytes(trained.read_bytes()[:1000])
+    with pytest.raises(InputError, match="model"):
+        make_weights.main()
+    assert read_as_shipped(shipped).metadata == {"note": "new"}  # what was there stays
+
+
+def read_as_shipped(path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("devotools.model._find", lambda _: path)
+        return load_model("nuclei")

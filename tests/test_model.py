@@ -1,5 +1,6 @@
 """The network: sizes, shapes and padding, and files that must not be trusted."""
 
+import hashlib
 import json
 import pickle
 import struct
@@ -336,3 +337,111 @@ def test_other_weights_are_refused(saved, tmp_path):
 def test_a_device_that_is_not_there_is_refused(saved):
     with pytest.raises(InputError, match="device is 'tpu'"):
         load_model(saved, device="tpu")
+
+
+# --- what a file says of itself is compared before anything is read
+
+
+def rewritten(saved, path, change):
+    """A copy of a model file whose header is another."""
+    content = saved.read_bytes()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + size])
+    change(header)
+    packed = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(packed)) + packed + content[8 + size :])
+    return path
+
+
+def swap_shape(header):
+    entry = header["encoder.conv1.weight"]
+    entry["shape"] = entry["shape"][::-1]  # as many numbers, in another order
+
+
+def other_type(header):
+    entry = header["encoder.conv1.weight"]
+    entry["dtype"] = "I32"  # as many bytes
+
+
+def more_channels(header):
+    description = json.loads(header["__metadata__"]["devotools"])
+    header["__metadata__"]["devotools"] = json.dumps(description | {"in_channels": 3})
+
+
+def beyond_the_end(header):
+    header["encoder.conv1.weight"]["data_offsets"][1] = 2**40
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (swap_shape, r"layer 'encoder\.conv1\.weight' has shape \(7, 7, 1, 64\), not \(64, 1"),
+        (other_type, r"layer 'encoder\.conv1\.weight' holds I32, not one of F16, BF16, F32, F64"),
+        (more_channels, r"has shape \(64, 1, 7, 7\), not \(64, 3, 7, 7\)"),
+        (beyond_the_end, "cannot be read"),
+    ],
+)
+def test_a_file_that_lies_is_refused_before_it_is_read(
+    saved, tmp_path, monkeypatch, change, sentence
+):
+    path = rewritten(saved, tmp_path / "a.safetensors", change)
+    monkeypatch.setattr(
+        ResNet18FPN, "load_state_dict", lambda *_, **__: pytest.fail("weights were taken")
+    )
+    with pytest.raises(InputError, match=sentence):
+        load_model(path)
+
+
+def test_a_file_that_is_too_large_is_not_opened(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    monkeypatch.setattr(model_module, "safe_open", lambda *_, **__: pytest.fail("was opened"))
+    with open(path, "wb") as file:  # a hole, not a gigabyte on the disk
+        file.write(struct.pack("<Q", 100) + b"{")
+        file.truncate(2**30)
+    with pytest.raises(InputError, match=r"has 1,073,741,824 bytes.*expected 268,435,456"):
+        load_model(path)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", 2**25) + b"{")
+        file.truncate(2**26)
+    with pytest.raises(InputError, match="33,554,432 of them names and notes"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(saved, tmp_path, value):
+    tensors = load_file(saved)
+    tensors["pyramid.inner_blocks.0.0.weight"][3, 5] = value
+    save_file(tensors, tmp_path / "a.safetensors", {"devotools": card()})
+    with pytest.raises(InputError, match=r"NaN or infinity in 1 layers, first 'pyramid\.inner"):
+        load_model(tmp_path / "a.safetensors")
+
+
+# --- the SHA-256 that is known beforehand
+
+
+def test_the_shipped_weights_have_their_sum():
+    path = model_module._find("nuclei")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert model_module.published_sum(path) == digest
+    assert (path.parent / "SHA256SUMS").read_text() == f"{digest}  nuclei.safetensors\n"
+
+
+@pytest.mark.parametrize(
+    ("sums", "sentence"),
+    [
+        ("0" * 64 + "  nuclei.safetensors\n", "expected 0000000000000000... as SHA256SUMS says"),
+        ("0" * 64 + "  other.safetensors\n", "expected no... as SHA256SUMS says"),
+        (None, "cannot be read .*SHA256SUMS.* install devotools again"),
+    ],
+)
+def test_changed_weights_are_not_opened(saved, tmp_path, monkeypatch, sums, sentence):
+    path = tmp_path / "nuclei.safetensors"
+    path.write_bytes(saved.read_bytes())
+    if sums is not None:
+        (tmp_path / "SHA256SUMS").write_text(sums)
+    monkeypatch.setattr(model_module, "_find", lambda _: path)
+    monkeypatch.setattr(model_module, "safe_open", lambda *_, **__: pytest.fail("was opened"))
+    with pytest.raises(InputError, match=sentence):
+        load_model("nuclei")
+    with pytest.raises(pytest.fail.Exception, match="was opened"):
+        load_model(path)  # a file by its path has no such sum

@@ -1,6 +1,9 @@
 """Text and notebooks are one lesson: identical by content, executed, described, and in order."""
 
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import build_notebooks
@@ -125,15 +128,95 @@ def test_cells_are_short(lesson):
         assert cell.cell_type != "code" or lines <= LONGEST_CELL, f"cell {number}: {lines} lines"
 
 
+# The form of every lesson's first cell and of its end.
+NEEDS = (
+    r"\*\*What you need:\*\* .+ \*\*Time:\*\* \d+ minutes to read, \d+ minutes? to run\. "
+    r"\*\*Memory:\*\* \d+\.\d GB\. \*\*Internet:\*\* not needed"
+)
+GLOSSARY = "Words in *italics* that are new are explained in the [glossary](../docs/glossary.md)."
+
+
+def paragraphs(text):
+    """Paragraphs with single blanks."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+
+
+def prose(notebook):
+    """All Markdown of a notebook."""
+    return "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
 @each_lesson
-def test_opening_says_what_and_how_long(lesson):
+def test_opening(lesson):
     notebook = read_lesson(lesson)
-    assert headings(notebook)[0][0] == 1
-    assert notebook.cells[0].cell_type == "markdown"
-    assert notebook.cells[0].source.startswith("# ")
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert "What you will learn" in prose
-    assert re.search(r"\d+\s+minutes", prose)
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    title, lead, *rest = paragraphs(first.source)
+    assert re.fullmatch(rf"# {int(lesson.stem[:2])}\. \S.*", title)
+    assert len(re.findall(r"[.?!](?: |$)", lead)) >= 2, "two or three sentences on what it is about"
+    assert rest[0] == "**What you will learn**"
+    assert len(re.findall(r"(?:^| )- ", rest[1])) >= 3, "what you will be able to do, in bullets"
+    assert re.match(NEEDS, rest[2]), rest[2]
+    assert rest[3] == GLOSSARY
+    assert notebook.cells[1].cell_type == "code", "then come the imports"
+    assert notebook.cells[1].source.startswith(("import ", "from "))
+
+
+@each_lesson
+def test_ending(lesson):
+    notebook = read_lesson(lesson)
+    sections = [text for level, text in headings(notebook) if level == 2]
+    assert sections[-2:] == ["What to take along", "Checkpoint"]
+    text = prose(notebook)
+    recap, checkpoint = text.split("## What to take along")[1].split("## Checkpoint")
+    assert len(re.findall(r"^- ", recap, flags=re.MULTILINE)) >= 3, "the recap, in bullets"
+    answers = len(re.findall(r"<details>\s*<summary>Answer</summary>", checkpoint))
+    assert 3 <= answers <= 5
+    questions, _, end = checkpoint.partition("\nNext: ")
+    assert questions.count("</details>") == answers
+    assert len(re.findall(r"^(?:\*\*)?\d\.", questions, flags=re.MULTILINE)) == answers
+    if lesson != LESSONS[-1]:
+        following = LESSONS[LESSONS.index(lesson) + 1]
+        assert end.startswith(f"[lesson {int(following.stem[:2])}, ")
+        assert f"]({following.stem}.ipynb)." in end
+    reading = end.partition("**Further reading:**")[2]
+    assert len(re.findall(r"\]\(https://[^)\s]+\)", " ".join(reading.split()))) >= 2
+    assert notebook.cells[-1].cell_type == "markdown"
+
+
+@each_lesson
+def test_asks_before_it_shows(lesson):
+    assert len(re.findall(r"\*(?:Predict|Before you run|Guess)\b", prose(read_lesson(lesson)))) >= 3
+
+
+@each_lesson
+def test_caption_under_every_figure(lesson):
+    """In the student's notebook; what a solution draws there may speak for itself."""
+    cells = without_solutions(read_lesson(lesson)).cells
+    captions = {
+        number: int(found[1])
+        for number, cell in enumerate(cells)
+        if cell.cell_type == "markdown" and (found := re.match(r"\*Figure (\d+)\. \S", cell.source))
+    }
+    drawing = [n for n, c in enumerate(cells) if c.cell_type == "code" and alt_texts(c.source)]
+    for number in drawing:
+        what = cells[number].source.splitlines()[0]
+        assert number + 1 in captions, f"no caption *Figure N. ...* under the cell {what!r}"
+    assert list(captions) == [number + 1 for number in drawing], "a caption without a figure"
+    assert list(captions.values()) == list(range(1, len(captions) + 1))
+    mentioned = {int(n) for n in re.findall(r"\bFigure (\d+)", prose(read_lesson(lesson)))}
+    assert mentioned <= set(captions.values())
+
+
+@each_lesson
+def test_a_figure_stands_beside_each_control(lesson):
+    """Those who read without a running kernel see no control, and lose nothing."""
+    cells = read_lesson(lesson).cells
+    code = [cell.source if cell.cell_type == "code" else "" for cell in cells]
+    for number, source in enumerate(code):
+        if re.search(r"\bexplore_\w+\(", source):
+            near = code[max(0, number - 4) : number + 5]
+            assert any(alt_texts(other) for other in near), source
 
 
 @each_lesson
@@ -142,6 +225,42 @@ def test_heading_levels_do_not_jump(lesson):
     assert [level for level, _ in found].count(1) == 1, "one level-1 heading, the title"
     for (before, _), (level, text) in pairwise(found):
         assert level <= before + 1, f"{text!r} is level {level} after level {before}"
+
+
+def imports(lesson):
+    """The import cell of a lesson, and the packages that it names."""
+    first = next(cell for cell in read_lesson(lesson).cells if cell.cell_type == "code").source
+    return first, set(re.findall(r"^(?:import|from) (\w+)", first, flags=re.MULTILINE))
+
+
+# tests/test_layers.py holds that devotools asks for no network, with all that it imports; what
+# a lesson imports by itself, and may import too early, is looked at here.
+QUIET = {"cv2", "devotools", "matplotlib", "numpy", "pandas", "scipy", "skimage", "torch"}
+QUIET |= {"torchvision", *sys.stdlib_module_names}
+LOUD = [path for path in LESSONS if imports(path)[1] - QUIET]
+
+
+@pytest.mark.parametrize("lesson", LOUD, ids=[path.stem for path in LOUD])
+def test_imports_are_silent_and_ask_for_no_network(lesson):
+    """In a fresh Python, as in a classroom without internet: no question, no warning."""
+    watch = (
+        "import sys\n"
+        "def watch(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo'):\n"
+        "        raise SystemExit(f'asked for the network: {arguments[1:]}')\n"
+        "sys.addaudithook(watch)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"}
+    environment["MPLBACKEND"] = "agg"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", watch + imports(lesson)[0]],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # The tools themselves, on a lesson of a few lines.

@@ -189,7 +189,7 @@ def test_spelling():
     files += [ROOT / "CITATION.cff", ROOT / "Makefile", ROOT / "environment.yml"]
     done = subprocess.run(
         [sys.executable, "-m", "codespell_lib", *named(files)],
-        cwd=ROOT,  # where pyproject.toml holds the few words that are meant
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,

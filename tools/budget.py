@@ -174,6 +174,14 @@ def gigabytes(row: dict) -> str:
     return f"{math.ceil(round(10 * row['memory_gb'], 6)) / 10:.1f}"
 
 
+def cost_of(row: dict | None) -> str:
+    """The cells of the table for what a lesson takes."""
+    if row is None:
+        return "? | ? | ?"
+    download = f"{row['download_mb']:.0f} MB" if row["download_mb"] else "none"
+    return f"{minutes(row)} | {gigabytes(row)} GB | {download}"
+
+
 def with_header(text: str, row: dict, name: str) -> str:
     """The text of a lesson, its header quoting the budget."""
     if len(HEADER.findall(text)) != 1:
@@ -192,15 +200,15 @@ def with_table(text: str, titles: dict[str, str], rows: dict[str, dict]) -> str:
     if found is None:
         raise LessonError("README.md has no <!-- budget --> and <!-- /budget --> round its table")
     learn = dict(ROW.findall(found[2]))
-    lines = ["| lesson | what you learn | minutes | memory |", "|---|---|--:|--:|"]
+    lines = ["| lesson | what you learn | minutes | memory | download |", "|---|---|--:|--:|--:|"]
     for name, title in titles.items():
         if name not in learn:
             raise LessonError(
                 f"README.md says nothing of {name}: add the row "
                 f"'| [{title}](notebooks/{name}.ipynb) | what one learns |' to its table of lessons"
             )
-        cost = f"{minutes(rows[name])} | {gigabytes(rows[name])} GB" if name in rows else " | "
-        lines.append(f"| [{title}](notebooks/{name}.ipynb) | {learn[name]} | {cost} |")
+        link = f"[{title}](notebooks/{name}.ipynb)"
+        lines.append(f"| {link} | {learn[name]} | {cost_of(rows.get(name))} |")
     return text[: found.end(1)] + "\n".join(lines) + "\n" + text[found.start(3) :]
 
 

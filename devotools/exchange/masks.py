@@ -13,7 +13,15 @@ from skimage.measure import label
 from devotools._validate import InputError, check_count, check_image
 from devotools.exchange.archives import is_archive
 from devotools.exchange.rois import read_rois, rois_to_labels
-from devotools.images import TIFF_SUFFIXES, read_image, read_labels, read_mask
+from devotools.images import (
+    FORMATS,
+    TIFF_SUFFIXES,
+    is_tiff,
+    read_image,
+    read_labels,
+    read_mask,
+    silent_tifffile,
+)
 
 CROSS = ndimage.generate_binary_structure(2, 1)  # a pixel and its four neighbours
 RAGS = 0.1  # a mask that is nowhere brighter than this holds compression noise only
@@ -94,8 +102,8 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
 def _read_grey(path: Path) -> np.ndarray:
     """A grey mask made clean; colours are refused, for each may be a nucleus, or a note."""
     grey = read_image(path)
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        with Image.open(path) as picture:
+    if not is_tiff(path):
+        with Image.open(path, formats=FORMATS) as picture:
             colours = np.asarray(picture.convert("RGB")).astype(np.int16)
         if np.ptp(colours, axis=2).max() > COLOURFUL:
             raise InputError(
@@ -113,7 +121,8 @@ def _read_whole_numbers(path: Path) -> np.ndarray | None:
         if path.suffix.lower() not in TIFF_SUFFIXES:
             return None
         read_image(path)  # refuses what is damaged, a stack, too large, or not finite
-        array = np.squeeze(tifffile.imread(path))
+        with silent_tifffile():
+            array = np.squeeze(tifffile.imread(path))
     whole = array.ndim == 2 and array.dtype.kind == "f" and (array == np.round(array)).all()
     return array.astype(np.int32) if whole and 0 <= array.min() <= array.max() < 2**31 else None
 

@@ -15,7 +15,7 @@ from .explorer import Explorer
 
 ALT = (
     "Two panels. Left, the clean mask, white on black. Right, the mask as the two sliders spoil "
-    "it, its outlines in solid orange and those of the clean mask in dashed blue."
+    "it, with the outlines of the clean mask in dashed blue."
 )
 
 
@@ -48,7 +48,7 @@ def explore_label_noise(mask: np.ndarray) -> Explorer:
         noisy = add_label_noise(mask, seed=seed, strength=strength)
         left, right = figure.subplots(1, 2)
         show_image(mask, left, title="clean")
-        show_overlay(noisy, noisy, right, true=mask, title="spoilt")
+        show_overlay(noisy, ax=right, true=mask, title="spoilt")
         iou, area = iou_score(mask, noisy), noisy.sum() / mask.sum()
         return (
             f"strength {strength:.1f}: IoU of spoilt and clean mask {iou:.2f}, "
