@@ -1,6 +1,6 @@
 """How many labels does a new stain need? Fine-tuning from few sections, over several seeds.
 
-    python benchmarks/fine_tuning.py --seeds 5 --out benchmarks/results/fine_tuning.json
+    python benchmarks/fine_tuning.py --out devotools/data/fine_tuning.json
 
 The shift is that of lesson 06, made up: a stain that darkens nuclei, which the shipped model has
 never seen. Every arm learns for the same number of steps, from sections of embryos that stand on
@@ -191,12 +191,12 @@ def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float | list[fl
 def main() -> None:
     """Score the shipped model, then every arm with every seed; write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=64, help=f"in epochs of {STEPS_AN_EPOCH}")
-    parser.add_argument("--test", type=int, default=40, help="test sections, one of each embryo")
+    parser.add_argument("--test", type=int, default=30, help="test sections, one of each embryo")
     parser.add_argument("--only", nargs="*", choices=sorted({arm.name for arm in ARMS}))
     parser.add_argument("--device", default=None)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/fine_tuning.json"))
+    parser.add_argument("--out", type=Path, default=Path("devotools/data/fine_tuning.json"))
     arguments = parser.parse_args()
     test = draw_sections(FIRST_TEST, arguments.test)
     shipped = dt.load_model("nuclei")

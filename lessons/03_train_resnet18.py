@@ -332,7 +332,7 @@ _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 looks = (("o-", "#0072B2"), ("s--", "#D55E00"), ("^:", "#009E73"))
 for (name, run), (style, colour) in zip(starts.items(), looks, strict=False):
     ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, color=colour, label=name)
-ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
+ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1), xticks=range(2, 19, 2))
 _ = ax.legend(loc="lower right")
 
 # %% [markdown]

@@ -24,6 +24,7 @@ import io
 import json
 import shutil
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -314,8 +315,8 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # number of steps and scored on the same test embryos.
 
 # %%
-stored = Path(dt.__file__).parents[1] / "benchmarks" / "results" / "fine_tuning.json"
-results = json.loads(stored.read_text())
+stored = files("devotools") / "data" / "fine_tuning.json"
+results = json.loads(stored.read_text(encoding="utf-8"))
 arms = {(arm["name"], arm["labels"]): arm["scores"] for arm in results["arms"]}
 print(results["settings"]["seeds"], "runs a row,", results["settings"]["steps"], "steps a run")
 print(f"{'start':22} labels  IoU on stained test embryos")
