@@ -30,6 +30,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # By content, whatever the name says. Pillow knows more formats, and for some it runs programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 2**30  # a damaged TIFF may claim any size, and fill the memory before it fails
+MAX_PAGES = 1000  # more are a stack, which is refused without counting them all
 MAX_RATIO = 2000  # zlib packs emptiness a thousand times; a file that claims more lies
 FREE_BYTES = 2**27  # what a small file may claim, whatever its ratio
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
@@ -236,6 +237,7 @@ def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
 
 def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
+        _check_pages(path, tiff)
         if not tiff.series:
             raise InputError(
                 f"{str(path)!r} is a TIFF without any page; expected one picture. Export it again."
@@ -263,6 +265,17 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     return array
 
 
+def _check_pages(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Follow the chain of pages once: in a damaged file it may lead in a circle, for ever."""
+    seen: set[int] = set()
+    for page in tiff.pages:
+        if page.offset in seen:
+            raise ValueError("its pages lead in a circle")
+        seen.add(page.offset)
+        if len(seen) > MAX_PAGES:
+            raise _stack_error(path, f"more than {MAX_PAGES:,} pages")
+
+
 def _check_claim(path: Path, numbers: int, claimed: int) -> None:
     """Refuse, before memory is taken, what is too large, or larger than the file can hold."""
     believed = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
@@ -288,6 +301,7 @@ def _stack_error(path: Path, what: str) -> InputError:
 def _colour_to_grey(array: np.ndarray, name: str) -> np.ndarray:
     channels = 3 if array.shape[2] >= 3 else 1  # a fourth, or a second, is transparency
     planes = array[:, :, :channels]
+    check_image(planes[:, :, 0], name)  # also an array without any pixel, which has no other shape
     check_image(planes.reshape(array.shape[0], -1), name)
     if planes.dtype.kind == "f" or (planes.dtype.kind == "i" and planes.min() < 0):
         grey = planes.astype(np.float64) @ (LUMINANCE if channels == 3 else np.ones(1))

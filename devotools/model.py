@@ -318,7 +318,8 @@ def _check_shapes(
         expected = _state(ResNet18FPN(card["in_channels"], card["classes"]))
     different = sorted(expected.keys() ^ said.keys())
     if different:
-        raise _wrong_architecture(path, f"{len(different)} layers differ, first {different[0]!r}")
+        first = different[0][:80]
+        raise _wrong_architecture(path, f"{len(different)} layers differ, first {first!r}")
     for name, (shape, precision) in said.items():
         wanted = tuple(expected[name].shape)
         if shape != wanted:

@@ -258,20 +258,21 @@ for ax, threshold in zip(axes, (0.1, 0.5, 0.9), strict=True):
 # ## Scale: the one setting that matters
 #
 # The network is a set of filters with a fixed number of pixels. It knows nuclei of a certain width
-# *in pixels*, and what is much larger or smaller is, for it, something else:
+# *in pixels*, and what is much larger or smaller is, for it, something else. So the model carries
+# its *working resolution*:
 
 # %%
-print("longest side of a picture in training:", model.working_side, "pixels")
-print("usual width of a nucleus there:       ", f"{model.working_nucleus:.0f} pixels")
 widths = 2 * np.sqrt(table["area_px"] / np.pi)
-print("in our picture a nucleus is            ", f"{widths.median():.0f} pixels wide")
 seen = widths.median() * model.working_side / max(image.shape)
-print("and when the network sees it           ", f"{seen:.0f} pixels")
+print("longest side at which it works:", model.working_side, "pixels")
+print("usual width of a nucleus there:", f"{model.working_nucleus:.0f} pixels")
+print("width in our picture:          ", f"{widths.median():.0f} pixels")
+print("as the network sees it:        ", f"{seen:.0f} pixels")
 
 # %% [markdown]
-# With `scale="auto"`, which is what happens if you say nothing, the picture is resized so that its
-# longest side is as long as in training, and the answer is brought back to your pixels. That is
-# right when the embryo fills the picture about as in training. It goes wrong when it does not.
+# With `scale="auto"`, which is what happens if you say nothing, the picture is resized to that
+# longest side, and the answer is brought back to your pixels. That is right when the embryo fills
+# the picture about as it did in training. It goes wrong when it does not.
 #
 # Sections often stick together as a ribbon, and a hurried microscopist photographs four at once.
 # *Predict:* the picture below is four times as wide as ours. What does `scale="auto"` do to it, and
@@ -330,7 +331,7 @@ for seen in tried:
 _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 ax.plot(tried, [one.precision for one in scores], "s--", color="#D55E00", label="precision")
 ax.plot(tried, [one.recall for one in scores], "o-", color="#0072B2", label="recall")
-ax.axvline(model.working_nucleus, color="black", linestyle=":", label="in training")
+ax.axvline(model.working_nucleus, color="black", linestyle=":", label="usual")
 ax.set(xscale="log", xticks=tried, xticklabels=tried, ylim=(0, 1.03), ylabel="score")
 ax.set(xlabel="width of a nucleus as the network sees it (pixels)")
 ax.minorticks_off()
@@ -704,14 +705,14 @@ _ = ax.legend()
 for who, estimates in (("true outlines", cavalieri), ("model's outlines", by_model)):
     error = (estimates / true_volume[estimates.index] - 1).abs().median()
     print(f"{who:17} error of one nucleus, median  {100 * error:3.0f} %")
-for who, stack in (("true outlines", series.labels), ("model's outlines", kept)):
+for who, stack in (("true outlines", series.labels), ("model's outlines", found)):
     error = (stack > 0).sum() * brick / true_volume.sum() - 1
     print(f"{who:17} error of all nuclei together {100 * error:+3.0f} %")
 
 # %% [markdown]
-# The last two lines need **no links at all**: all areas together, times the thickness. Where your
-# question allows it ("how much of the embryo is nucleus?"), ask for the total: what need not be
-# done cannot go wrong.
+# The last two lines need **no links at all**: all areas that were found, times the thickness. Where
+# your question allows it ("how much of the embryo is nucleus?"), ask for the total: what need not
+# be done cannot go wrong.
 #
 # And the sections must be close enough. What if we had cut fewer? *Predict:* we take every second,
 # third and fourth section of the true outlines. Which will suffer more, the number or the total

@@ -24,13 +24,15 @@ import tifffile
 import torch
 from helpers import draw_discs, files_under, picture_of, write_dataset
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from devotools import InputError
 from devotools.datasets import read_dataset
 from devotools.exchange import export_rois, import_folder, read_rois, rois_to_labels, unpack
 from devotools.exchange.masks import read_truth
 from devotools.exchange.wormimage import RECORD, _Record
-from devotools.images import read_image, read_labels, read_mask
+from devotools.images import read_image, read_labels, read_mask, to_grey
 from devotools.model import ResNet18FPN, load_model, save_model
 
 TIMES = int(os.environ.get("DEVOTOOLS_FUZZ", "1"))
@@ -569,3 +571,32 @@ def test_a_manifest_with_endless_fields(tmp_path):
     with pytest.raises(InputError, match="none of the images") as refused:
         read_dataset(tmp_path)
     assert len(str(refused.value)) < 800
+
+
+def test_pages_that_lead_in_a_circle(tmp_path):
+    """Each page of a TIFF names the place of the next; tifffile follows for ever."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, metadata=None)
+    tifffile.imwrite(path, GREY[:9], append=True, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        first, second = (page.offset for page in tiff.pages)
+        last = second + 2 + 12 * len(tiff.pages[1].tags)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(tiff.byteorder + "I", content, last, first)
+    path.write_bytes(content)
+    refusal(lambda: read_image(path), "its pages lead in a circle")
+
+
+def test_colour_without_a_pixel():
+    refusal(lambda: to_grey(np.zeros((0, 5, 3), np.uint8)), "no pixel at all")
+    refusal(lambda: to_grey(np.zeros((5, 0, 4), np.float32)), "no pixel at all")
+
+
+def test_a_layer_with_an_endless_name(tmp_path):
+    save_model(tmp_path / "a.safetensors", ResNet18FPN())
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        card = file.metadata()
+    save_file({"a" * 9999: torch.zeros(1)}, tmp_path / "b.safetensors", card)
+    with pytest.raises(InputError, match="layers differ, first 'aaa") as refused:
+        load_model(tmp_path / "b.safetensors")
+    assert len(str(refused.value)) < 600
