@@ -14,7 +14,7 @@
 # - to split data by embryo, and to measure what happens when one does not.
 #
 # **What you need:** a little Python: variables, loops, functions.
-# **Time:** 35 minutes to read, 1 minute to run. **Memory:** 1.0 GB. **Internet:** not needed.
+# **Time:** 35 minutes to read, 1 minute to run. **Memory:** 1.2 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 

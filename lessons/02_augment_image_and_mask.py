@@ -13,7 +13,7 @@
 # - to write a PyTorch `Dataset` that does this, and to choose seeds that make it repeatable.
 #
 # **What you need:** lesson 1's words *image* and *mask*, and NumPy slices such as `picture[2:5]`.
-# **Time:** 30 minutes to read, 1 minute to run. **Memory:** 1.0 GB. **Internet:** not needed.
+# **Time:** 30 minutes to read, 1 minute to run. **Memory:** 1.1 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 

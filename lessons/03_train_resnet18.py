@@ -14,7 +14,7 @@
 # - what a pre-trained start is worth, and when.
 #
 # **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
-# picture. **Time:** 40 minutes to read, 2 minutes to run. **Memory:** 1.5 GB.
+# picture. **Time:** 40 minutes to read, 2 minutes to run. **Memory:** 1.7 GB.
 # **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).

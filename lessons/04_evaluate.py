@@ -15,7 +15,7 @@
 # - to turn an observation into an experiment with several seeds and a spread.
 #
 # **What you need:** lesson 1's *mask* and *labels*. The trained model is there already.
-# **Time:** 40 minutes to read, 2 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
+# **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 
@@ -335,8 +335,8 @@ print(f"{100 * count[0] / count.sum():.0f} % of all pixels lie in the first bin"
 # have an answer within a minute we draw large, clear nuclei with nothing else in the picture.
 
 # %%
-# alt: Two panels of one section. Left, the clean outlines; right, the spoilt ones, ragged and
-#   shifted against the nuclei.
+# alt: Two panels of one section. Left, the picture with the clean outlines in dashed blue. Right,
+#   the spoilt mask in white: the same outlines lie over blobs with ragged square rims.
 folder = Path(tempfile.mkdtemp()) / "noisy"
 large = dt.Appearance(pale_probability=0, dim_nuclei=0, zoom=1, nuclei_contrast=(0.8, 1.1))
 clear = large.without("clutter", "hard_negatives", "degradation")
@@ -351,11 +351,11 @@ _ = dt.show_overlay(
     dt.read_image(pair.image), ax=axes[0], true=dt.read_labels(pair.labels), title="clean"
 )
 _ = dt.show_overlay(
-    dt.read_image(pair.image), ax=axes[1], true=dt.read_mask(pair.mask), title="spoilt"
+    dt.read_mask(pair.mask), ax=axes[1], true=dt.read_labels(pair.labels), title="spoilt mask"
 )
 
 # %% [markdown]
-# *Figure 6. The truth, and what the network gets to see.*
+# *Figure 6. The truth (dashed blue), and what the network gets to see (white).*
 #
 # Now a network learns from the spoilt masks alone, from random numbers, and is chosen by spoilt
 # validation masks too, as in real life. *Predict:* on the very sections that it learned from,
@@ -458,16 +458,16 @@ for look, result in stored.items():
 
 # %% [markdown]
 # So what became of the observation? Read the numbers with their spread, and say no more than they
-# do. On large, clear nuclei the network's outlines are *as good as* its teacher's: the difference is
-# smaller than its spread over the seeds. That is remarkable for a pupil who only ever saw spoilt
+# do. On large, clear nuclei the network's outlines are *as good as* its teacher's: the difference
+# is smaller than its spread over the seeds. That is remarkable for a pupil who only ever saw spoilt
 # masks. But "less noisy" it is not. And with the full look, which so few steps leave half taught,
 # both outlines and finding are worse than in the masks.
 #
 # Two things work against each other. Errors that differ from nucleus to nucleus (a circle set a
-# little aside, now left, now right) average out: the network cannot guess them, so it settles in the
-# middle. Errors that *all* masks share are learned as if they were true, and the rim that JPEG leaves
-# round every nucleus is one of these. In 2020 the observation was made by eye, on the training
-# pictures. It was a good question; measured, the answer is "it depends", and on what.
+# little aside, now left, now right) average out: the network cannot guess them, so it settles in
+# the middle. Errors that *all* masks share are learned as if they were true, and the rim that JPEG
+# leaves round every nucleus is one of these. In 2020 the observation was made by eye, on the
+# training pictures. It was a good question; measured, the answer is "it depends", and on what.
 
 # %% [markdown]
 # ## What to take along

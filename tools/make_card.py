@@ -37,11 +37,9 @@ beside it.
 - **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
   {device}, torch {torch}.
 - **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
-  is about {nucleus:.0f} pixels wide; chosen on {validation_sections} drawn validation sections
-  among {sides}.
+  is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections} drawn
+  validation sections: {sides}.
 - **Threshold**: {threshold}, not tuned.
-- **What else was tried**: losses, skips, averaging, flips at test time; the table is in
-  [benchmarks/README.md](../../benchmarks/README.md).
 
 ## How good it is
 
@@ -120,7 +118,9 @@ def write_card() -> None:
         mebibytes=(WEIGHTS / "nuclei.safetensors").stat().st_size / 2**20,
         side=model.working_side,
         nucleus=model.working_nucleus,
-        sides=", ".join(f"{side} (IoU {s[0]:.3f})" for side, s in card["working_sides"].items()),
+        sides=", ".join(
+            f"{side} ({iou:.3f} + {f1:.3f})" for side, (iou, f1) in card["working_sides"].items()
+        ),
         validation_sections=card["validation"]["sections"],
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),

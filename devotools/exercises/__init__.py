@@ -1,8 +1,10 @@
 """Exercises that check themselves and name the mistake: the door of this wing.
 
-`kit` is the machinery. Each `lesson_NN` holds the exercises of one lesson: a right answer, the wrong
-answers that people really give, and hints. `check` compares what a student wrote with all of them.
+`kit` is the machinery. Each `lesson_NN` holds the exercises of one lesson: a right answer, the
+wrong answers that people really give, and hints. `check` compares a student's answer with all.
 """
+
+from devotools._validate import check_choice
 
 from . import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06
 from .kit import Case, Exercise, Hints, Mistake, Verdict, judge
@@ -38,6 +40,4 @@ def hint(key: str) -> Hints:
 
 
 def _find(key: str) -> Exercise:
-    from devotools._validate import check_choice
-
     return EXERCISES[check_choice(key, "exercise", EXERCISES)]

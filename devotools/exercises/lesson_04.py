@@ -70,7 +70,7 @@ IOU = Exercise(
         Mistake(
             "the union is counted twice",
             _twice,
-            "The sum of both areas counts shared pixels twice; a pixel in both is in the union once.",
+            "The sum of both areas counts shared pixels twice; the union has each pixel once.",
         ),
         Mistake(
             "that is the recall of pixels",

@@ -58,7 +58,7 @@ def draw_scene(seed: int, size: int, nuclei: int | None, appearance: Appearance)
 
 
 def _readable(embryo: Embryo, least: float, most: float) -> Embryo:
-    """Return the embryo at a magnification that makes its nuclei `least` to `most` pixels in radius.
+    """Return the embryo at a magnification that gives its nuclei `least` to `most` pixels radius.
 
     A whole nucleus is 8 to 44 of 256 pixels wide, at least 12 where it hardly stands out.
     """
