@@ -139,6 +139,7 @@ def fit(
         finally:
             bar.close()
             model.load_state_dict(best)
+            optimizer.zero_grad(set_to_none=True)  # gradients take as much room as the weights
     return _whole_epochs(history)
 
 

@@ -37,8 +37,8 @@ beside it.
 - **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
   {device}, torch {torch}.
 - **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
-  is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections} drawn
-  validation sections: {sides}.
+  is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections}
+  drawn validation sections: {sides}.
 - **Threshold**: {threshold}, not tuned.
 
 ## How good it is
