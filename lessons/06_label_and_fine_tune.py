@@ -57,7 +57,7 @@ def stain(image, labels, strength):
 
 # %%
 base = Path(tempfile.mkdtemp())
-dt.synthesize_dataset(base / "ordinary", embryos=20, sections=3, seed=606)
+dt.synthesize_dataset(base / "ordinary", embryos=20, sections=3, seed=26)
 shutil.copytree(base / "ordinary", base / "stained")
 for pair in dt.read_dataset(base / "stained"):
     strength = np.random.default_rng(int(pair.embryo[-2:])).uniform(0.65, 0.85)
@@ -83,7 +83,7 @@ for side in ("train", "val", "test"):
 # %%
 # alt: Two rows of three sections. Above, ordinary ones, with nuclei brighter than the cytoplasm.
 #   Below, the same sections stained, with the same nuclei now darker than the cytoplasm.
-some = [0, 5, 11]
+some = [1, 10, 13]
 _, axes = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")
 for row, split in zip(axes, (ordinary, new), strict=True):
     for ax, number in zip(row, some, strict=True):
@@ -104,11 +104,11 @@ for kind, scores in before.items():
 assert before["stained"].iou < 0.5 * before["ordinary"].iou, "there is no shift to mend"
 
 # %% [markdown]
-# It falls from useful to useless. *Look at what it marks instead of the nuclei:*
+# It falls from useful to useless. *Look at what it marks, if anything:*
 
 # %%
 # alt: The three stained sections. Dashed blue outlines, the true nuclei, are nearly all without
-#   the solid orange outline of a prediction; what is outlined in orange is mostly something bright.
+#   the solid orange outline of a prediction; if anything is outlined in orange, it is bright.
 def show_predictions(network, axes):
     """The chosen stained test sections: prediction and truth."""
     for ax, number in zip(axes, some, strict=True):
@@ -125,7 +125,7 @@ show_predictions(model, axes)
 
 # %% [markdown]
 # *Figure 2. The shipped model on stained sections. Solid orange: predicted; dashed blue: true. It
-# has learned that a nucleus is bright, and goes on looking for that.*
+# has learned that a nucleus is bright, and goes on looking for bright ones.*
 #
 # ### First the cheap remedies
 #
@@ -142,8 +142,9 @@ for pair in new.test:
 print(f"stained, turned round: IoU {np.mean(turned):.2f}")
 
 # %% [markdown]
-# It does not do: the nuclei are bright now, but the resin is black and the cytoplasm is the
-# wrong way round. No cheap remedy is left, so we label.
+# A surprise worth having: a minus sign repairs much of it, and costs no label. But a good part is
+# missing still, for the resin is black now, and dark granules shine like vacuoles. Keep the number
+# in mind: hours of labelling must do better than a minus sign.
 #
 # ## Label by hand
 #
@@ -279,7 +280,7 @@ choose_by = dt.NucleusDataset(new.val, dt.eval_transform(tuned.working_side))
 history = dt.fit(
     tuned,
     dt.make_loader(learn_from, batch_size=4, shuffle=True, seed=0),
-    dt.make_loader(choose_by, batch_size=4, shuffle=False),
+    dt.make_loader(choose_by, batch_size=2, shuffle=False),
     dt.TrainConfig(epochs=4, learning_rate=5e-4, device="cpu"),
 )
 print(f"validation IoU after each epoch: {[round(iou, 2) for iou in history.val_iou]}")
@@ -288,7 +289,7 @@ print(f"validation IoU after each epoch: {[round(iou, 2) for iou in history.val_
 after = {"ordinary": dt.evaluate(tuned, ordinary.test), "stained": dt.evaluate(tuned, new.test)}
 print(f"stained   IoU {before['stained'].iou:.2f} -> {after['stained'].iou:.2f}")
 gain = after["stained"].iou - before["stained"].iou
-assert gain > 0.15, "eight labels should have mended much of it"
+assert gain > 0.25, "eight labels should have mended much of it"
 
 # %% tags=["nbval-ignore-output"]
 # alt: Two rows with the three stained test sections. Above, before fine-tuning, hardly any true
@@ -326,37 +327,53 @@ for (name, labels), scores in arms.items():
         print(f"{name:22} {labels:6}  {iou['mean']:.2f} +- {iou['sd']:.2f}")
 
 # %% [markdown]
-# *Look at three things:* how steep the line is at its beginning, how the bars (the spread
-# over runs) compare with the steps between points, and how far away the random start is.
+# *Look at three things:* how steep the line is at its beginning, how the bars (the spread over
+# runs) compare with the steps between points, and how many labels the minus sign is worth.
 
 # %%
 # alt: IoU against the number of labelled sections, from 1 to 32. The line of the fine-tuned model
-#   rises steeply at first, then slowly, with bars for the spread. Two crosses for a random start
-#   with the same labels lie far below. Dotted and dashed lines mark the shipped model on stained
-#   and on ordinary sections.
-_, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
-for name, style in (("fine-tuned", "o-"), ("random start", "x--")):
+#   rises steeply up to 8 and stays level after that; its bars shrink. Crosses for a random start
+#   lie halfway. Horizontal lines mark the shipped model on stained sections, at the bottom, on
+#   the same turned round, in the middle, and on ordinary ones, at the top.
+_, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+for name, style in {"fine-tuned": "o-", "random start": "x--"}.items():
     points = [(labels, s["stained iou"]) for (arm, labels), s in arms.items() if arm == name]
     counts, ious = [labels for labels, _ in points], [iou for _, iou in points]
     colour = "#0072B2" if name == "fine-tuned" else "#D55E00"
     means, spread = [iou["mean"] for iou in ious], [iou["sd"] for iou in ious]
-    _ = ax.errorbar(counts, means, spread, fmt=style, color=colour, capsize=4, label=name)
-shipped = results["shipped model"]
-ax.axhline(shipped["stained iou"], color="grey", linestyle=":", label="shipped model, stained")
-ax.axhline(shipped["ordinary iou"], color="black", linestyle="-.", label="shipped model, ordinary")
+    ax.errorbar(counts, means, spread, fmt=style, color=colour, capsize=4, label=name)
+shipped, negative = results["shipped model"], results["shipped model, turned round"]
+for level, line, what in (
+    (shipped["ordinary iou"], "-.", "shipped model, ordinary"),
+    (negative["stained iou"], "--", "shipped model, stained, turned round"),
+    (shipped["stained iou"], ":", "shipped model, stained"),
+):
+    ax.axhline(level, color="black", linestyle=line, linewidth=1, label=what)
 ax.set_xscale("log", base=2)
 ax.set_xticks([1, 2, 4, 8, 16, 32], labels=["1", "2", "4", "8", "16", "32"])
-ax.set(xlabel="labelled sections, each of another embryo", ylabel="IoU", ylim=(0, 1))
-_ = ax.legend(loc="upper left", ncols=2)
+ax.set(xlabel="labelled sections, each of another embryo", ylabel="IoU", ylim=(-0.05, 1.15))
+_ = ax.legend(loc="upper left", ncols=2, fontsize="small")
 
 # %% [markdown]
 # *Figure 5. What a handful of labels gives. Points are means over runs, bars their standard
-# deviation. The grey dotted line is where one starts; the black one is what the shipped model
-# scores on the same embryos without the stain.*
+# deviation; black lines need no label. The lowest is where one starts, the highest what the shipped
+# model scores on the same embryos without the stain.*
 #
-# The first labels give most. A random start with the same labels and steps learns far less: eight
-# sections teach *dark instead of bright*, but not what an embryo is. This is why a
-# **pre-trained** model is worth sharing.
+# The first labels give most, and with one or two it is a lottery: see how long the bars are. The
+# minus sign is worth about three labels. A random start with the same labels and steps goes about
+# half as far, with eight as with 32: it learns *dark and round*, but in so few steps not what an
+# embryo is. This is why a **pre-trained** model is worth sharing.
+#
+# And if one does both, turns the pictures round *and* fine-tunes on the same eight?
+
+# %%
+for name in ("fine-tuned", "turned round"):
+    iou = arms[name, 8]["stained iou"]
+    print(f"8 labels, {name:12} IoU {iou['mean']:.2f} +- {iou['sd']:.2f}")
+
+# %% [markdown]
+# On the stain itself the difference is within the spread: labels teach what the minus sign did
+# already. We shall meet the two again, under what is forgotten.
 #
 # Does it matter where the eight sections come from? Here are eight of one embryo beside eight of
 # eight:
@@ -404,23 +421,25 @@ exercises.check("6.3", enough)
 for kind in ("stained", "ordinary"):
     print(f"{kind:9} IoU {before[kind].iou:.2f} -> {after[kind].iou:.2f}")
 lost = before["ordinary"].iou - after["ordinary"].iou
-assert -0.1 < lost < 0.7, "it should have forgotten something, not everything"
+assert lost > 0.05, "it should have forgotten something"
 
 # %% [markdown]
-# Nobody asked it to remember, so some is gone. This is called *catastrophic forgetting*. If you
-# will never meet ordinary pictures again, you need not care. If you will, there are two remedies,
-# measured beforehand as well: **mix** ordinary sections with the new ones (here as many as there
-# are new), or make the steps **smaller**. *Look at the upper right corner*, where one would like
-# to be.
+# Nobody asked it to remember, so much is gone: it looks for dark things now.
+# This is called *catastrophic forgetting*. If you will never meet ordinary pictures again, you need
+# not care. If you will, there are remedies, measured beforehand as well: **mix** ordinary sections
+# with the new ones (here as many as there are new); make the steps **smaller**; or bring the new
+# pictures **nearer** to the old ones before you fine-tune, here by turning them round. *Look at the
+# upper right corner*, where one would like to be.
 
 # %%
 # alt: IoU on stained against IoU on ordinary test sections, a marker with bars for each way to
-#   fine-tune. The shipped model is far right and low, plain fine-tuning high and further left,
-#   mixing high and far right, the smaller rate between shipped and plain.
+#   fine-tune. The shipped model and the smaller rate lie far right and low, plain fine-tuning
+#   high and further left. Mixing and turning round lie between, and turning round is higher.
 ways = {
     "fine-tuned": ("o", "#0072B2", "fine-tuned on 8"),
     "ordinary ones mixed in": ("s", "#009E73", "8 and 8 ordinary ones"),
     "a tenth of the rate": ("^", "#E69F00", "8, a tenth of the rate"),
+    "turned round": ("v", "#CC79A7", "8, all turned round first"),
 }
 _, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
 ax.plot(shipped["ordinary iou"], shipped["stained iou"], "kD", label="shipped model")
@@ -428,7 +447,7 @@ for name, (marker, colour, label) in ways.items():
     x, y = (arms[name, 8][f"{kind} iou"] for kind in ("ordinary", "stained"))
     style = {"color": colour, "capsize": 3, "label": label}
     ax.errorbar(x["mean"], y["mean"], y["sd"], x["sd"], fmt=marker, **style)
-    print(f"{label:24} ordinary {x['mean']:.2f}, stained {y['mean']:.2f}")
+    print(f"{label:26} ordinary {x['mean']:.2f}, stained {y['mean']:.2f}")
 ax.set(xlabel="IoU, ordinary", ylabel="IoU, stained", xlim=(0, 1), ylim=(0, 1))
 _ = ax.legend(loc="upper left")
 
@@ -436,8 +455,11 @@ _ = ax.legend(loc="upper left")
 # *Figure 6. What is gained (upwards) and what is forgotten (to the left). Bars: standard
 # deviation over runs.*
 #
-# Mixing keeps most of both. A rate that is a tenth forgets little because it *learns* little in
-# so few steps. And the simplest remedy is neither: keep both files, and use each for its pictures.
+# Mixing keeps most of the old and pays with some of the new, for half of the crops are ordinary
+# now. A rate that is a tenth forgets little because it *learns* little in so few steps. Turning
+# round first does best here: what is near to what the model knows bends it less. That is the other
+# half of the cheap remedy's worth. And the simplest way to forget nothing is to keep both files,
+# and use each for its own pictures.
 #
 # ## Why six ragged masks were not enough
 #
@@ -468,7 +490,8 @@ for ax, strength in zip(axes, (0.1, 0.5, 1.0), strict=True):
 
 # %% [markdown]
 # *Figure 7. The same mask, spoilt more and more. White: spoilt; dashed blue: clean. The rim that
-# JPEG leaves comes first and costs most; the hurried hand adds to it.*
+# JPEG leaves comes first and costs most; then the shapes get worse, and the IoU tells little of
+# it.*
 #
 # Now suppose a model that makes *no mistake at all*. What would it score against ragged masks?
 
@@ -478,18 +501,23 @@ best = np.mean([dt.iou_score(r, clean) for r, clean in zip(ragged, several, stri
 print(f"the truth itself, scored against ragged masks: IoU {best:.2f}")
 
 # %% [markdown]
-# That is the **ceiling**: whatever lies above it cannot be measured with these masks, and a model
-# that got better beyond it would be marked *down*. The stored runs show it too: the same
-# predictions, scored against clean and against ragged test masks.
+# That is the **ceiling**: whatever is better than these masks looks no better than this. Worse, a
+# bent ruler may prefer a bent model. The stored runs tell. *Predict:* two models have learned from
+# the same eight stained sections, one with clean masks, one with ragged ones. Which is better, and
+# which one would you *choose* if ragged masks were all you had to test with?
 
 # %%
-print("labels  against clean masks  against ragged masks")
-for labels in (2, 8, 32):
-    scores = arms["fine-tuned", labels]
+print("eight stained sections  tested on clean masks  on ragged masks")
+for name, learned in (("fine-tuned", "clean masks"), ("ragged masks", "ragged masks")):
+    scores = arms[name, 8]
     clean, bent = scores["stained iou"], scores["stained iou against ragged masks"]
-    print(f"{labels:6}  {clean['mean']:19.2f}  {bent['mean']:20.2f}")
+    print(f"learned from {learned:12} {clean['mean']:19.2f} {bent['mean']:16.2f}")
 
 # %% [markdown]
+# The one that learned from ragged masks is clearly worse, and *looks* no worse, if anything better:
+# it has learned the rims as well. Where training and test masks share a mistake, the score cannot
+# see it.
+#
 # ## Exercise 6.4: the ceiling
 #
 # `clean` is a true mask, and `ragged` a list of masks that several people made of it. What IoU has
@@ -531,22 +559,23 @@ print(f"all {len(ious)} sections: {ious.mean():.2f}; three of them: {low:.2f} to
 #
 # ### No shift, no gain
 #
-# And the model was good on such pictures already. Here are stored runs on six *ordinary*
-# sections, with clean and with ragged masks, beside the shipped model:
+# And the model was good on such pictures already. Here are stored runs on six *ordinary* sections,
+# with clean and with ragged masks, beside the shipped model. *Look at both columns.*
 
 # %%
-print(f"shipped model                 IoU {shipped['ordinary iou']:.2f} on ordinary test embryos")
+print("ordinary test embryos    tested on clean masks  on ragged masks")
+print(f"{'shipped model':25} {shipped['ordinary iou']:20.2f}", end="")
+print(f" {shipped['ordinary iou against ragged masks']:16.2f}")
 for name in ("no shift, clean masks", "no shift, ragged masks"):
-    iou = arms[name, 6]["ordinary iou"]
-    print(f"{name:28}  IoU {iou['mean']:.2f} +- {iou['sd']:.2f}")
-iou = arms["ragged masks", 8]["stained iou"]
-print(f"and stained, 8 ragged masks:  IoU {iou['mean']:.2f} +- {iou['sd']:.2f} on stained ones")
+    scores = arms[name, 6]
+    clean, bent = scores["ordinary iou"], scores["ordinary iou against ragged masks"]
+    print(f"6, {name:22} {clean['mean']:20.2f} {bent['mean']:16.2f}")
 
 # %% [markdown]
-# Six clean masks cannot teach what thousands of drawn embryos have taught already; six ragged
-# ones teach it worse, for their error is not random: the rims are always too large, and that is
-# learned. Where there *is* a shift, ragged masks help still, but less than clean ones. And fifty
-# augmented copies of one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
+# Six clean masks teach nothing that thousands of drawn embryos have not taught already. Six ragged
+# ones make the model worse, for their error is not random: the rims are always too large, and that
+# is learned. Scored against ragged masks the damage is a *success*. And fifty augmented copies of
+# one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
 #
 # ## What to take along
 #
