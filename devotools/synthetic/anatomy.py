@@ -50,6 +50,12 @@ class Embryo:
         """Radius of a ball with an equal share of the embryo's volume."""
         return float((np.prod(self.semi_axes_um) / max(len(self.cells_um), 1)) ** (1 / 3))
 
+    @property
+    def nuclear_radius_um(self) -> float:
+        """Median radius of its nuclei; what it would be for a body without any."""
+        shown = self.radii_um[self.radii_um > 0]
+        return float(np.median(shown)) if shown.size else min(0.45 * self.cell_radius_um, 5.0)
+
     def frame_um(self) -> np.ndarray:
         """Return the cell centres (N, 3) with row and col turned and measured from the corner."""
         turned = self.cells_um.copy()

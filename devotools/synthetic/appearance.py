@@ -82,7 +82,7 @@ class Appearance:
     nucleolus: float = _factor("weight of one round dark body", 0.12, 0.0)
     elongation: Range = _factor("long over short axis of nuclei", (1.02, 1.5), (1.0, 1.0))
     raggedness: Range = _factor(
-        "how far looks stray from the envelope (px)", (0.2, 2.2), (0.0, 0.0)
+        "how far looks stray from the envelope (px)", (0.2, 1.6), (0.0, 0.0)
     )
     # --- the embryo's shape and size
     magnification: Range = _factor(

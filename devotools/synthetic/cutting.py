@@ -2,8 +2,8 @@
 
 **A nucleus counts in a section when** the plane cuts it at `GRAZE` = 0.36 of its full radius or
 more, the cut is at least 6 pixels wide (`MIN_RADIUS` = 3), and at least `MIN_LABEL_PIXELS` = 28 of
-its pixels are in the frame and not covered. One that is only grazed is drawn, faintly, and not
-labelled: nobody could outline it.
+its pixels and `MIN_VISIBLE` = 0.3 of its area are in the frame and not covered. One that is only
+grazed is drawn, faintly, and not labelled: nobody could outline it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .anatomy import Embryo
 GRAZE = 0.36
 MIN_RADIUS = 3.0
 MIN_LABEL_PIXELS = 28
+MIN_VISIBLE = 0.3
 SPAN = 0.9  # sections reach this far towards the poles; beyond, an embryo is a mere smear
 
 
@@ -42,6 +43,11 @@ class NucleusCut:
     def share(self) -> float:
         """Radius in this section over the full radius, 0 to 1."""
         return self.radius / self.full_radius
+
+    @property
+    def area(self) -> float:
+        """Its area in this section, all of it, in pixels."""
+        return float(np.pi * self.radius**2)
 
     @property
     def counts(self) -> bool:

@@ -60,8 +60,6 @@ def draw_granules(body: Body) -> None:
             else:
                 radii_of_it = (radius, radius * (0.65 + 0.35 * flat))
                 ellipse(body.tone, row, col, radii_of_it, 180 * turn, tone)
-                if kind.name != "dark" and radius > 2.5 and form > 0.95:  # a hollow one
-                    ellipse(body.tone, row, col, (radius / 2, radius / 2), 0, style.cytoplasm)
 
 
 def _granules_at(kind: GranuleKind, body: Body) -> tuple[np.ndarray, ...]:

@@ -16,7 +16,7 @@ from .clutter import (
     draw_threads,
     draw_wedge,
 )
-from .cutting import MIN_LABEL_PIXELS, cut
+from .cutting import MIN_LABEL_PIXELS, MIN_VISIBLE, NucleusCut, Section, cut
 from .nuclei import draw_nucleus
 from .optics import take_picture
 from .streams import Streams
@@ -51,7 +51,7 @@ def draw_scene(seed: int, size: int, nuclei: int | None, appearance: Appearance)
         away = abs(rng.normal(0, 30)) * unit
     main = draw_embryo(streams.child("main"), count, appearance, HALF_EMBRYO_UM / radius)
     style = draw_style(appearance, streams)
-    main = _readable(main, (6.0 if style.pale else 4.0) * unit, 22.0 * unit)
+    main = _readable(main, (7.0 if style.pale else 5.0) * unit, 22.0 * unit)
     main = _placed(main, (size / 2, size / 2), away, rng)
     others = _others(streams, appearance, main)
     return Scene(size, appearance, streams, style, (*others, main))
@@ -60,7 +60,7 @@ def draw_scene(seed: int, size: int, nuclei: int | None, appearance: Appearance)
 def _readable(embryo: Embryo, least: float, most: float) -> Embryo:
     """Return the embryo at a magnification that gives its nuclei `least` to `most` pixels radius.
 
-    A whole nucleus is 8 to 44 of 256 pixels wide, at least 12 where it hardly stands out.
+    A usual nucleus is 10 to 44 of 256 pixels wide, at least 14 where it hardly stands out.
     """
     radius = float(np.median(embryo.radii_um)) / embryo.pixel_size_um
     wanted = float(np.clip(radius, least, most))
@@ -127,17 +127,18 @@ def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarr
     image = draw_resin(scene.style, appearance, streams, size)
     draw_dirt(image, appearance, streams.at("dirt", number))
     shift = streams.at("jitter", number).normal(0, 0.8 * size / 256, 2)
-    inside = np.full(image.shape, -np.inf, np.float32)
+    nuclei: list[NucleusCut] = []
     for index, embryo in enumerate(scene.embryos):
         own = streams.child(f"body {index - len(scene.embryos)}")
         specimen = Specimen(embryo, _own_style(scene, index, own), appearance, own)
-        inside = _draw_body(image, labels, specimen, depth_um, shift)
+        section = _draw_body(image, labels, specimen, depth_um, shift)
+        nuclei += section.nuclei
     draw_threads(image, appearance, streams.at("threads", number))
-    draw_wedge(image, labels, appearance, streams.at("wedge", number), inside)
+    draw_wedge(image, labels, appearance, streams.at("wedge", number), section.inside)
     draw_frame(image, labels, appearance, streams.at("frame"))
     draw_label_bar(image, labels, appearance, streams, number)
     image = take_picture(image, appearance, streams, number)
-    return image, _drop_fragments(labels)
+    return image, _drop_fragments(labels, nuclei)
 
 
 def _own_style(scene: Scene, index: int, streams: Streams) -> Style:
@@ -155,21 +156,23 @@ def _draw_body(
     specimen: Specimen,
     depth_um: float,
     shift: np.ndarray,
-) -> np.ndarray:
-    """Draw one embryo with its nuclei, in place; return the distance inside its outline (px)."""
+) -> Section:
+    """Draw one embryo with its nuclei, in place; return what the plane met."""
     section = cut(specimen.embryo, depth_um, len(image), (float(shift[0]), float(shift[1])))
     draw_shells(image, section, specimen)
     covered = draw_cytoplasm(image, section, specimen, depth_um)
     labels[covered] = 0  # an embryo in front hides what is behind it
     for nucleus in section.nuclei:
         draw_nucleus(image, labels, nucleus, specimen.style, specimen.streams)
-    return section.inside
+    return section
 
 
-def _drop_fragments(labels: np.ndarray) -> np.ndarray:
-    """Remove labels of fewer than `MIN_LABEL_PIXELS` pixels, in place."""
-    counts = np.bincount(labels.ravel())
-    small = (counts > 0) & (counts < MIN_LABEL_PIXELS)
+def _drop_fragments(labels: np.ndarray, nuclei: list[NucleusCut]) -> np.ndarray:
+    """Remove labels of which too little shows (the rule of module `cutting`), in place."""
+    counts = np.bincount(labels.ravel(), minlength=1 + max((n.label for n in nuclei), default=0))
+    small = counts < MIN_LABEL_PIXELS
+    for nucleus in nuclei:
+        small[nucleus.label] |= counts[nucleus.label] < MIN_VISIBLE * nucleus.area
     small[0] = False
     if small.any():
         labels[small[labels]] = 0

@@ -37,13 +37,14 @@ def draw_nucleus(
     rng = streams.at("nucleus", nucleus.index)
     drift = 4.0 * nucleus.offset
     level = _level(nucleus, style, rng)
-    covered = image[window][distance > 0]
+    covered, least = image[window][distance > 0], 0.0
     if covered.size:
         around, spread = float(covered.mean()), float(covered.std())
         # a nucleus in a dark core is darker itself, by more or less
         level += rng.random() * float(np.clip(around - style.cytoplasm, -0.12, 0.04))
         if nucleus.counts:
-            level = max(level, around + _least_contrast(nucleus, spread, rng))
+            contrast = _least_contrast(nucleus, spread, rng)
+            level, least = max(level, around + contrast), around + 0.35 * contrast
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,
@@ -51,6 +52,7 @@ def draw_nucleus(
         nucleus.col - window[1].start,
     )
     _draw_chromatin(patch, nucleus, style, level, rng, drift)
+    _lift(patch, distance, least)
     view = image[window]
     _draw_envelope(view, patch, distance, style, rng)
     cover = _cover(distance, nucleus, style, rng, drift)
@@ -75,7 +77,14 @@ def _least_contrast(nucleus: NucleusCut, spread: float, rng: np.random.Generator
     The more the cytoplasm itself varies (`spread`, its standard deviation) and the smaller the
     nucleus, the more contrast an eye needs (Rose 1948, J. Opt. Soc. Am. 38:196).
     """
-    return rng.uniform(0.05, 0.09) + rng.uniform(0.4, 0.7) * spread + 0.25 / nucleus.radius
+    return rng.uniform(0.07, 0.12) + rng.uniform(0.6, 0.9) * spread + 0.3 / nucleus.radius
+
+
+def _lift(patch: _Patch, distance: np.ndarray, least: float) -> None:
+    """Brighten a nucleus whose chromatin has made it as dark as the cytoplasm, in place."""
+    within = patch.tone[distance > 0]
+    if within.size:
+        patch.tone += np.float32(np.clip(least - within.mean(), 0, 0.15))
 
 
 def _matrix(

@@ -152,8 +152,7 @@ def draw_section(
     (True, 'float32', 'int32')
     """
     scene = _scene(seed, size, None, appearance)
-    rng = scene.streams.at("section")
-    depth = rng.uniform(-SPAN, SPAN) if rng.random() < 0.2 else rng.uniform(-0.65, 0.65)
+    depth = scene.streams.at("section").uniform(-SPAN, SPAN)
     return render_section(scene, depth * scene.embryos[-1].semi_axes_um[0], 0)
 
 

@@ -99,7 +99,7 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
         if pale
         else looks.uniform(0.01, 0.09),
         raggedness=pick("raggedness"),
-        nuclear_softness=looks.uniform(0.8, 2.5),
+        nuclear_softness=looks.uniform(0.7, 1.9),
         envelope=(
             float(looks.choice([0.0, 0.5, 0.9], p=[0.45, 0.3, 0.25])),
             looks.uniform(0.6, 1.2),
@@ -110,8 +110,8 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
 
 
 def _texture(rng: np.random.Generator, strength: float, pale: bool) -> tuple[float, ...]:
-    """Return the noise strengths; the pale type is grainy at the scale of a pixel."""
-    most = np.array([0.05, 0.09, 0.05, 0.03, 0.04]) * ([1.5, 1.5, 1, 1, 1] if pale else 1)
+    """Return the noise strengths; the pale type is grainy, at a little more than a pixel."""
+    most = np.array([0.05, 0.09, 0.05, 0.03, 0.04]) * ([0.8, 1.2, 1, 1, 1] if pale else 1)
     return tuple(float(value) for value in most * rng.uniform([0, 0.3, 0.2, 0, 0], 1) * strength)
 
 

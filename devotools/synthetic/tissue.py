@@ -77,8 +77,7 @@ def draw_cytoplasm(
     body += tones.astype(np.float32)[section.cell]
     body += np.clip(edge / (radius * style.core_reach), 0, 1) * np.float32(style.core)
     _draw_membranes(body, section.border, specimen)
-    typical = min(0.45 * embryo.cell_radius_um, 5.0) / embryo.pixel_size_um  # a nucleus' radius
-    typical = min(typical, 0.3 * radius)
+    typical = min(embryo.nuclear_radius_um / embryo.pixel_size_um, 0.3 * radius)
     content = Body(body, edge, style, streams, embryo.centre_px, radius, typical, depth_px)
     draw_granules(content)
     draw_vacuoles(content)
