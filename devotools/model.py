@@ -91,7 +91,7 @@ class ResNet18FPN(nn.Module):
         levels = self.pyramid(stages)  # the same four sizes, each 64 channels
         logits = self.head(self.fuse(levels))  # (N, classes, H'/4, W'/4)
         logits = functional.interpolate(
-            logits, size=x.shape[-2:], mode="bilinear", align_corners=False
+            logits.float(), size=x.shape[-2:], mode="bilinear", align_corners=False
         )  # (N, classes, H', W')
         return logits[..., :height, :width]  # (N, classes, H, W)
 

@@ -22,11 +22,14 @@ from devotools._validate import (
     check_positive,
 )
 from devotools.images import stretch_contrast, to_grey
+from devotools.inference import for_prediction
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
 
 MAX_PIXELS = 2**26  # 8192 x 8192; more at once would need more memory than most machines have
 BATCH_PIXELS = 2**20  # in one batch together, so that memory does not grow with the pictures
+TILE = 2048  # larger pictures go through the network in pieces of this side
+HALO = 288  # how far beyond a pixel the network looks; like TILE, a multiple of its stride of 32
 HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
 NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
 
@@ -118,13 +121,44 @@ def _prepare(
 
 
 def _run(model: ResNet18FPN, waiting: list[tuple[Tensor, tuple[int, int]]]) -> Iterator[np.ndarray]:
-    device = next(model.parameters(), torch.empty(0)).device
     batch = torch.stack([picture for picture, _ in waiting])  # (N, 1, h, w)
     with evaluating(model), torch.inference_mode():
-        batch = batch.to(device, memory_format=torch.channels_last)
-        probability = torch.sigmoid(model(batch).float()).cpu()  # (N, 1, h, w)
+        probability = torch.sigmoid(_in_tiles(for_prediction(model), batch))  # (N, 1, h, w)
     for one, (_, shape) in zip(probability, waiting, strict=True):
         yield _resize(one[None], shape)[0, 0].clamp(0, 1).numpy()  # (H, W)
+
+
+def _in_tiles(network: nn.Module, batch: Tensor) -> Tensor:
+    """Logits (N, 1, h, w) float32 of a batch, piece by piece where it is large.
+
+    Each piece sees ``HALO`` pixels beyond what is kept of its answer, as far as the network looks,
+    so the pieces together are what the whole would give, in less memory.
+    """
+    one = next(network.parameters(), torch.empty(0))
+    answers = []
+    for rows, rows_seen in _pieces(batch.shape[2]):
+        row = []
+        for cols, cols_seen in _pieces(batch.shape[3]):
+            seen = batch[:, :, slice(*rows_seen), slice(*cols_seen)]
+            seen = seen.to(one.device, one.dtype, memory_format=torch.channels_last)
+            answer = network(seen).float().cpu()
+            top, left = rows[0] - rows_seen[0], cols[0] - cols_seen[0]
+            row.append(answer[:, :, top : top + rows[1] - rows[0], left : left + cols[1] - cols[0]])
+        answers.append(torch.cat(row, dim=3))
+    return torch.cat(answers, dim=2)
+
+
+def _pieces(side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Cut a side of so many pixels: (start, end) of each piece, and of what is seen for it."""
+    if side <= TILE + 2 * HALO:
+        return [((0, side), (0, side))]
+    return [
+        (
+            (start, min(start + TILE, side)),
+            (max(start - HALO, 0), min(start + TILE + HALO, side)),
+        )
+        for start in range(0, side, TILE)
+    ]
 
 
 def _resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:

@@ -69,8 +69,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether 16-bit arithmetic (bfloat16) is faster than 32-bit on ``device``.
 
     True on GPUs of the Ampere generation and later, and on CPUs with instructions for it
-    (AMX or AVX512-BF16). Elsewhere bfloat16 is emulated, and slower.
+    (AMX or AVX512-BF16). Elsewhere bfloat16 is emulated, and slower. ``DEVOTOOLS_BFLOAT16=0`` in
+    the environment says no for all: to get the numbers of a machine that has none.
     """
+    if os.environ.get("DEVOTOOLS_BFLOAT16") == "0":
+        return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
