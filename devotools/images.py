@@ -163,26 +163,34 @@ def _read_array(path: str | Path, *, as_shown: bool = True) -> np.ndarray:
     ``as_shown`` looks numbers up in the file's palette, and turns ink into light.
     """
     path = Path(path)
-    try:
-        _check_readable(path)
+    with one_sentence(f"{str(path)!r}"):
+        check_readable(path)
         reader = _read_tiff if is_tiff(path) else _read_with_pillow
+        return reader(path, as_shown)
+
+
+@contextmanager
+def one_sentence(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises over a damaged file into one sentence about ``name``."""
+    try:
         with warnings.catch_warnings(), silent_tifffile():
             warnings.simplefilter("ignore")  # decoders warn of odd tags; a broken file raises
-            return reader(path, as_shown)
+            yield
     except InputError:
         raise
     except MemoryError as error:
         raise InputError(
-            f"{str(path)!r} needs more memory than there is. Cut it into smaller pictures."
+            f"{name} needs more memory than there is. Cut it into smaller pictures."
         ) from error
     except Exception as error:
         raise InputError(
-            f"{str(path)!r} cannot be read as an image ({_first_line(error)}); expected a whole "
+            f"{name} cannot be read as an image ({_first_line(error)}); expected a whole "
             "PNG, JPEG or TIFF file. It may be damaged: copy it again, or export it again."
         ) from error
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """Refuse what is no file, or a microscope maker's format."""
     if not path.exists():
         raise InputError(
             f"{str(path)!r} does not exist; expected an image file. Check the spelling of the path."
@@ -246,38 +254,54 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
         alike = sum(other.shape == series.shape for other in tiff.series)  # thumbnails are smaller
         if alike > 1:
             raise _stack_error(path, f"{alike} pages")
-        _check_claim(path, series.size, series.size * series.dtype.itemsize)
+        check_claim(path, series.size, series.size * series.dtype.itemsize)
         array, axes = series.asarray(), series.axes
         page = series.keyframe
-    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
-    if palette and as_shown:
-        array, axes = np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
+    if as_shown:
+        array, axes = lit(array, axes, page)
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)
     keep = 3 if "S" in axes else 2
     extra = array.shape[: array.ndim - keep]
     if any(length > 1 for length in extra):
         raise _stack_error(path, " x ".join(map(str, extra)) + " pages")
-    array = array.reshape(array.shape[array.ndim - keep :])
-    ink = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
-    if ink and as_shown:
-        array = ~array  # 0 is white; not so for bool, where tifffile's writer merely says it
-    return array
+    return array.reshape(array.shape[array.ndim - keep :])
+
+
+def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarray, str]:
+    """Numbers looked up in the page's palette, or ink turned into light; and the axes then."""
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        return np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
+        return ~array, axes  # 0 is white; not so for bool, where tifffile's writer merely says it
+    return array, axes
 
 
 def _check_pages(path: Path, tiff: tifffile.TiffFile) -> None:
-    """Follow the chain of pages once: in a damaged file it may lead in a circle, for ever."""
+    if follow_pages(tiff, MAX_PAGES) > MAX_PAGES:
+        raise _stack_error(path, f"more than {MAX_PAGES:,} pages")
+
+
+def follow_pages(tiff: tifffile.TiffFile, most: int) -> int:
+    """Follow the chain of pages once: in a damaged file it may lead in a circle, for ever.
+
+    Returns their number, or ``most`` + 1 where there are more.
+    """
     seen: set[int] = set()
     for page in tiff.pages:
         if page.offset in seen:
             raise ValueError("its pages lead in a circle")
         seen.add(page.offset)
-        if len(seen) > MAX_PAGES:
-            raise _stack_error(path, f"more than {MAX_PAGES:,} pages")
+        if len(seen) > most:
+            break
+    return len(seen)
 
 
-def _check_claim(path: Path, numbers: int, claimed: int) -> None:
-    """Refuse, before memory is taken, what is too large, or larger than the file can hold."""
+def check_claim(path: Path, numbers: int, claimed: int) -> None:
+    """Refuse, before memory is taken, what is too large, or larger than the file can hold.
+
+    ``numbers`` are those of one picture, ``claimed`` the bytes of all.
+    """
     believed = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     if numbers > MAX_PIXELS:
         fault = f"{numbers:,} numbers; expected {MAX_PIXELS:,} at most"
