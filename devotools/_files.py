@@ -51,9 +51,13 @@ def check_new(out: Path) -> None:
         )
 
 
-def cannot_write(path: str | Path, error: OSError) -> InputError:
+class WriteError(InputError):
+    """A place where nothing can be written: no fault of the picture that was being worked on."""
+
+
+def cannot_write(path: str | Path, error: OSError) -> WriteError:
     """The sentence for a place where nothing can be written."""
-    return InputError(
+    return WriteError(
         f"{str(path)!r} cannot be written ({error.strerror or error}). Choose a folder that you "
         "may write to and that has room."
     )

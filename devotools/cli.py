@@ -225,42 +225,86 @@ def segment(
         float | None,
         typer.Option(help="Micrometres along a pixel, for areas in µm²; one for all."),
     ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability from which a pixel is nucleus.")
+    ] = 0.5,
+    min_area: Annotated[
+        int, typer.Option(min=0, help="Smaller nuclei than this, in pixels, are left out.")
+    ] = 20,
+    rois: Annotated[
+        bool, typer.Option("--rois", help="Write ImageJ outlines as well, a zip for each picture.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Work in so many processes (needs devotools[dask]).")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Work on a Dask cluster: tcp://host:port.")
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
-    """Find the nuclei: label images, overlays, nuclei.csv and images.csv.
+    """Find the nuclei: label images, overlays, tables and a report.
 
     Example: devotools segment micrographs --out results --pixel-size 0.12
 
-    Folders are searched with their sub-folders. Exit code 0: every picture was segmented; 1: some
-    files failed, or were no pictures (see images.csv); 2: could not start, or could not write.
+    Folders are searched with their sub-folders; stacks (multi-page TIFF) become label stacks. Run
+    it again and it goes on where it stopped, and does only what is new. Exit code 0: every picture
+    was segmented; 1: some files failed, or were no pictures (see images.csv); 2: could not start,
+    or could not write.
     """
     from devotools.model import load_model
-    from devotools.pipeline import find_jobs, prepare_results, segment_jobs, write_tables
+    from devotools.pipeline import find_jobs, open_results, settings_for
     from devotools.predict import check_channels
     from devotools.runtime import choose_device
 
-    if pixel_size is not None:
-        check_positive(pixel_size, "--pixel-size", "micrometres")
+    for name, value in (("--pixel-size", pixel_size), ("--nucleus-size", nucleus_size)):
+        if value is not None:
+            check_positive(value, name, "pixels" if name == "--nucleus-size" else "micrometres")
     network = load_model(model, choose_device(device))
     check_channels(network)
-    scale = _scale_for(network, nucleus_size)
+    settings = settings_for(
+        network,
+        model,
+        nucleus_size=nucleus_size,
+        pixel_size_um=pixel_size,
+        threshold=threshold,
+        min_area=min_area,
+        rois=rois,
+    )
     jobs = find_jobs(paths, out)
-    prepare_results(out)
-    outcomes = []
-    try:
-        with _progress(len(jobs), "picture") as bar:
-            for outcome in segment_jobs(network, jobs, out, scale=scale, pixel_size_um=pixel_size):
-                outcomes.append(outcome)
-                bar.update()
-    finally:
-        write_tables(out, outcomes)  # what was done before an interruption is kept
-    failed = [outcome for outcome in outcomes if outcome.nuclei is None]
-    nuclei = sum(len(outcome.nuclei) for outcome in outcomes if outcome.nuclei is not None)
-    typer.echo(f"{len(outcomes) - len(failed)} pictures, {nuclei} nuclei; results in {out}")
-    for outcome in failed:
-        typer.echo(f"failed: {outcome.image}: {outcome.error}", err=True)
-    if failed:
+    failures: list[tuple[str, str]] = []
+    pictures = nuclei = known = 0
+    with open_results(out, settings, [str(path) for path in paths]) as results:
+        known = sum(results.is_done(job) for job in jobs)
+        if known:
+            typer.echo(f"{known} of {len(jobs)} pictures are done already", err=True)
+        try:
+            with _progress(len(jobs), "picture") as bar:
+                for outcome in _outcomes(network, jobs, results, workers, scheduler, device):
+                    bar.update()
+                    if outcome.nuclei is None:
+                        failures.append((outcome.image, outcome.error))
+                    else:
+                        pictures, nuclei = pictures + 1, nuclei + outcome.nuclei
+        finally:
+            results.finish(jobs)  # what was done before an interruption is kept
+    typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
+    for image, error in sorted(failures):
+        typer.echo(f"failed: {image}: {error}", err=True)
+    if failures:
         raise typer.Exit(1)
+
+
+def _outcomes(network, jobs, results, workers, scheduler, device):
+    """Run on this machine, or on the workers asked for."""
+    from devotools.pipeline import segment_jobs
+
+    if workers is None and scheduler is None:
+        yield from segment_jobs(network, jobs, results)
+        return
+    from devotools.pipeline.cluster import connect, segment_on_cluster
+
+    with connect(scheduler, workers) as client:
+        yield from segment_on_cluster(client, jobs, results, device)
 
 
 @app.command()
@@ -307,19 +351,6 @@ def doctor() -> None:
         typer.echo(f"{name:26} {value}")
     working_side = load_model("nuclei").working_side
     typer.echo(f"{'model nuclei':26} loads, working side {working_side} px")
-
-
-def _scale_for(network, nucleus_size: float | None) -> float | str:
-    """The scale that brings nuclei of the size given to the size that the model knows."""
-    if nucleus_size is None:
-        return "auto"
-    check_positive(nucleus_size, "--nucleus-size", "pixels")
-    if network.working_nucleus is None:
-        raise InputError(
-            "this model does not say at which nucleus size it was trained, so --nucleus-size "
-            "cannot be used with it. Leave the option out, or use --model nuclei."
-        )
-    return network.working_nucleus / nucleus_size
 
 
 @contextmanager

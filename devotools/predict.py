@@ -108,16 +108,33 @@ def _prepare(
 ) -> tuple[Tensor, tuple[int, int]]:
     """The picture at working resolution, (1, h, w), and the size to come back to."""
     image = stretch_contrast(to_grey(check_image(image)))
-    factor = scale_factor(model, image.shape, scale)
-    height, width = (max(1.0, side * factor) for side in image.shape)
+    size = check_working_size(model, image.shape, scale)
+    return _resize(torch.from_numpy(image)[None, None], size)[0], image.shape
+
+
+def predict_stretched(model: ResNet18FPN, image: np.ndarray, factor: float) -> np.ndarray:
+    """:func:`predict_probability` of an (H, W) float32 picture that is stretched already.
+
+    For a piece of a picture, whose contrast must not be stretched by itself; ``factor`` is a
+    number.
+    """
+    size = check_working_size(model, image.shape, factor)
+    return next(_run(model, [(_resize(torch.from_numpy(image)[None, None], size)[0], image.shape)]))
+
+
+def check_working_size(
+    model: ResNet18FPN, shape: tuple[int, int], scale: float | str
+) -> tuple[int, int]:
+    """The size at which the network sees a picture of ``shape`` (H, W); too large is refused."""
+    factor = scale_factor(model, shape, scale)
+    height, width = (max(1.0, side * factor) for side in shape)
     if height * width > MAX_PIXELS:
         raise InputError(
-            f"a picture of {image.shape[0]} x {image.shape[1]} pixels, enlarged {factor:.3g} "
+            f"a picture of {shape[0]} x {shape[1]} pixels, enlarged {factor:.3g} "
             f"times, has {height * width:.3g} pixels; expected {MAX_PIXELS:,} at most. Give a "
             "smaller scale (a larger nucleus size), or cut the picture into pieces."
         )
-    size = (round(height), round(width))
-    return _resize(torch.from_numpy(image)[None, None], size)[0], image.shape
+    return round(height), round(width)
 
 
 def _run(model: ResNet18FPN, waiting: list[tuple[Tensor, tuple[int, int]]]) -> Iterator[np.ndarray]:

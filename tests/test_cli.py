@@ -18,7 +18,8 @@ from devotools.images import read_image, read_labels, write_image, write_labels
 from devotools.model import ResNet18FPN, save_model
 
 NUCLEI = "image,label,centroid_row,centroid_col,area_px,area_um2,eccentricity,intensity_mean"
-IMAGES = "image,status,nuclei,seconds,error"
+IMAGES = "image,status,nuclei,seconds,error,scale,uncertainty"
+RUN = {"nuclei.csv", "images.csv", "settings.json", "progress.jsonl"}
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_segment_writes_what_the_design_says(devotools, pictures, tmp_path):
     assert (code, "failed" in complaints) == (0, False)
     assert "2 pictures, 4 nuclei" in said
     results = {"labels/a.tif", "labels/sub/b.tif", "overlays/a.png", "overlays/sub/b.png"}
-    assert files_under(out) == results | {"nuclei.csv", "images.csv"}
+    assert files_under(out) == results | RUN
     assert (out / "nuclei.csv").read_text().splitlines()[0] == NUCLEI
     assert (out / "images.csv").read_text().splitlines()[0] == IMAGES
     images = rows_of(out / "images.csv")
@@ -147,7 +148,7 @@ def test_results_among_the_pictures_are_not_segmented_again(devotools, pictures,
         code, _, complaints = devotools("segment", pictures, "--out", out)
         assert (code, complaints.count("failed")) == (0, 0)
     assert len(rows_of(f"{out}/images.csv")) == 2
-    assert len(files_under(tmp_path)) == 8
+    assert len(files_under(tmp_path)) == 2 + 4 + len(RUN)
 
 
 def test_labels_drawn_by_hand_are_not_overwritten(devotools, tmp_path):
@@ -167,9 +168,6 @@ def test_bad_pictures_are_rows_and_the_others_complete(devotools, pictures, tmp_
     (pictures / "raw.czi").write_bytes(b"ZISRAW")
     (pictures / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (pictures / ".hidden.png").touch()
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(
-        pictures / "stack.tif", save_all=True, append_images=[Image.new("L", (4, 4))]
-    )
     nan = np.full((8, 8), np.nan, np.float32)
     Image.fromarray(nan).save(pictures / "nan.tif")
     missing = tmp_path / "missing.png"
@@ -185,7 +183,6 @@ def test_bad_pictures_are_rows_and_the_others_complete(devotools, pictures, tmp_
         "notes.txt": "is not an image",
         "raw.czi": "microscope maker's format",
         "gone.png": "does not exist",
-        "stack.tif": "is a stack of 2 pages",
         "nan.tif": "NaN",
         str(missing): "does not exist",
     }
@@ -250,7 +247,7 @@ def test_nucleus_size_sets_the_scale(devotools, monkeypatch, pictures, tmp_path)
     assert seen == [(32, 32)]
     assert read_labels(tmp_path / "out" / "labels" / "a.tif").shape == (64, 64)
     code, _, complaints = devotools(
-        "segment", pictures / "a.png", "--out", tmp_path / "out", "--nucleus-size", "0.0001"
+        "segment", pictures / "a.png", "--out", tmp_path / "tiny", "--nucleus-size", "0.0001"
     )
     assert code == 1
     assert "a larger nucleus size" in complaints

@@ -1,12 +1,25 @@
-"""The wing for many pictures: from files to label images, overlays and tables."""
+"""The wing for many pictures: from files to label images, overlays and tables.
 
-from devotools.pipeline.runner import (
-    Job,
-    Outcome,
-    find_jobs,
-    prepare_results,
-    segment_jobs,
-    write_tables,
-)
+`jobs` lists the pictures, `settings` says how, `results` is the folder with its `journal` of what
+is done, `runner` works through them: `segmenting` for ordinary pictures, `stack_job` and `mosaic`
+for stacks and large ones, `cluster` for many machines. `outcome` and `report` tell the result.
+"""
 
-__all__ = ["Job", "Outcome", "find_jobs", "prepare_results", "segment_jobs", "write_tables"]
+from devotools.pipeline.jobs import Job, find_jobs
+from devotools.pipeline.outcome import Outcome, table_rows, write_tables
+from devotools.pipeline.results import Results, open_results
+from devotools.pipeline.runner import segment_jobs
+from devotools.pipeline.settings import Settings, settings_for
+
+__all__ = [
+    "Job",
+    "Outcome",
+    "Results",
+    "Settings",
+    "find_jobs",
+    "open_results",
+    "segment_jobs",
+    "settings_for",
+    "table_rows",
+    "write_tables",
+]

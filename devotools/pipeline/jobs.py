@@ -1,0 +1,115 @@
+"""Which pictures there are to do, how the tables call them, and what their results are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devotools._validate import InputError
+from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
+
+RESULTS = (
+    "labels",
+    "overlays",
+    "rois",
+    "nuclei.csv",
+    "nuclei3d.csv",
+    "images.csv",
+    "report.html",
+    "settings.json",
+    "progress.jsonl",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to do: where it lies, how the tables call it, and what its results are called.
+
+    ``output`` has no suffix, and mirrors the sub-folder the picture was found in.
+    """
+
+    path: Path
+    image: str
+    output: Path
+
+    def result(self, folder: str, suffix: str) -> str:
+        """The name of one of its results: ``labels/sub/a.tif``, relative to the results' folder."""
+        # with_suffix would cut a name like "day.2"
+        return f"{folder}/{self.output.as_posix()}{suffix}"
+
+
+def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
+    """List the pictures of files and folders, sub-folders included, sorted by name.
+
+    A folder's files that are no pictures are listed too: they fail with a reason in
+    ``images.csv``, so that nothing is passed over in silence. Hidden files, links to folders and
+    the results in ``out`` are not looked into. Two pictures of one stem get their suffix into the
+    name of their results; two of one relative path, from two folders, are called by their whole
+    path in the tables.
+
+    Raises :class:`~devotools._validate.InputError` when there is no picture at all.
+    """
+    found: list[tuple[Path, str, Path]] = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            found += [
+                (p, p.relative_to(given).as_posix(), p.relative_to(given))
+                for p in _files_in(given, Path(out))
+            ]
+        else:
+            found.append((given, str(given), Path(given.name)))
+    found = list({path.absolute(): item for item in found for path in (item[0],)}.values())
+    named = Counter(image for _, image, _ in found)
+    found = [(path, i if named[i] == 1 else str(path), name) for path, i, name in found]
+    known = IMAGE_SUFFIXES | MICROSCOPE_SUFFIXES
+    if not any(path.exists() and path.suffix.lower() in known for path, _, _ in found):
+        given = ", ".join(repr(str(path)) for path in paths)
+        missing = [str(path) for path in paths if not Path(path).exists()]
+        why = f"{missing[0]!r} does not exist" if missing else "there is no image"
+        raise InputError(
+            f"nothing to segment in {given}: {why}. Expected image files, or folders with files "
+            f"ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    outputs = _distinct([relative for _, _, relative in found])
+    return [
+        Job(path, image, output) for (path, image, _), output in zip(found, outputs, strict=True)
+    ]
+
+
+def _files_in(folder: Path, out: Path) -> list[Path]:
+    results = {out.resolve() / name for name in RESULTS}
+    here = folder.resolve()
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not path.is_dir()
+        and results.isdisjoint([(at := here / path.relative_to(folder)), *at.parents])
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.name not in ("Thumbs.db", "desktop.ini")
+    )
+
+
+def _distinct(relatives: Sequence[Path]) -> list[Path]:
+    """Names without suffix, none twice: ``a.png`` and ``a.jpg`` become ``a_png`` and ``a_jpg``.
+
+    Names are compared without regard to case, as some file systems do.
+    """
+    stems = Counter(_key(path.with_suffix("")) for path in relatives)
+    outputs, taken = [], set()
+    for path in relatives:
+        name = path.with_suffix("")
+        if stems[_key(name)] > 1:
+            name = path.with_name(f"{path.stem}_{path.suffix.lstrip('.')}")
+        number, candidate = 1, name
+        while _key(candidate) in taken:
+            number += 1
+            candidate = name.with_name(f"{name.name}_{number}")
+        taken.add(_key(candidate))
+        outputs.append(candidate)
+    return outputs
+
+
+def _key(path: Path) -> str:
+    return path.as_posix().casefold()

@@ -1,0 +1,96 @@
+"""What a run has done so far, line by line, so that a later one goes on where it was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from devotools._files import cannot_write
+from devotools.pipeline.jobs import Job
+from devotools.pipeline.outcome import Outcome
+
+FILE = "progress.jsonl"
+
+
+class Journal:
+    """A file with one line of JSON for each picture done, written at once; read by its places.
+
+    Only the place of each line is kept in memory. A line that was cut off by a crash is dropped.
+    """
+
+    def __init__(self, out: str | Path):
+        self.path = Path(out) / FILE
+        self._places: dict[str, int] = {}
+        try:
+            self._file = open(self.path, "a+b")  # noqa: SIM115 - it stays open for the run
+            self._read()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            try:
+                image = json.loads(line)["image"] if line.endswith(b"\n") else None
+            except (ValueError, TypeError, KeyError):
+                image = None
+            if image is None:
+                break
+            self._places[image] = end
+            end += len(line)
+        self._file.truncate(end)
+
+    def add(self, outcome: Outcome) -> None:
+        """Write one line, and let it reach the file before anything else is done."""
+        # ASCII with escapes: any file name can be written, also one that is not UTF-8
+        line = json.dumps(outcome.to_dict()).encode() + b"\n"
+        try:
+            self._file.seek(0, 2)
+            place = self._file.tell()
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        self._places[outcome.image] = place
+
+    def get(self, image: str) -> Outcome | None:
+        """The latest outcome of a picture, or None."""
+        if image not in self._places:
+            return None
+        self._file.seek(self._places[image])
+        return Outcome(**json.loads(self._file.readline()))
+
+    def every_file(self) -> set[str]:
+        """The names of all results that were ever recorded."""
+        self._file.seek(0)
+        return {name for line in self._file for name in json.loads(line)["files"]}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def is_done(job: Job, outcome: Outcome | None, out: Path) -> bool:
+    """Whether a picture need not be done again: same file as then, and all results are whole."""
+    if outcome is None or outcome.nuclei is None or outcome.output != job.output.as_posix():
+        return False
+    try:
+        if file_state(job.path) != outcome.source:
+            return False
+        return all(file_sum(out / name) == known for name, known in outcome.files.items())
+    except OSError:
+        return False
+
+
+def file_state(path: Path) -> list[int]:
+    """Size in bytes, and time of the last change in nanoseconds."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def file_sum(path: Path) -> list[int | str]:
+    """Size in bytes, and SHA-256."""
+    with open(path, "rb") as file:
+        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]

@@ -1,0 +1,370 @@
+"""Pictures too large to be segmented whole: window by window, in memory that does not grow.
+
+A window is a core and a margin as wide as the network looks, and a large nucleus more. What is
+labelled in it does not depend on where the window lies, away from its border; so each nucleus is
+taken from the one window that has its centroid in the core, and the seams are not seen.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import tifffile
+from PIL import Image
+from skimage.measure import regionprops
+
+from devotools._files import cannot_write
+from devotools._validate import InputError
+from devotools.exchange.roi_export import outline, roi_bytes
+from devotools.images import (
+    COLOURED,
+    FORMATS,
+    MAX_PIXELS,
+    check_claim,
+    is_tiff,
+    lit,
+    one_sentence,
+    replace_file,
+    to_grey,
+)
+from devotools.measure import measure_nuclei
+from devotools.model import ResNet18FPN
+from devotools.pipeline.jobs import Job
+from devotools.pipeline.journal import file_state, file_sum
+from devotools.pipeline.outcome import Outcome, table_rows
+from devotools.pipeline.pixel_size import read_pixel_size
+from devotools.pipeline.report import uncertainty
+from devotools.pipeline.settings import Settings
+from devotools.plots import draw_overlay
+from devotools.predict import HALO, TILE, label_nuclei, predict_stretched
+from devotools.working_scale import best_scale
+
+MOSAIC_PIXELS = 2**24  # larger than 4096 x 4096: window by window
+MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucleus of that size
+OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
+SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
+LABEL_TILE = 512
+
+
+def is_mosaic(path: Path) -> bool:
+    """Whether a picture is so large that it goes window by window; False if it cannot be read."""
+    try:
+        with one_sentence(f"{str(path)!r}"):
+            if not is_tiff(path):
+                with Image.open(path) as picture:
+                    return picture.width * picture.height > MOSAIC_PIXELS
+            with tifffile.TiffFile(path) as tiff:
+                page = tiff.series[0].keyframe
+                return page.imagelength * page.imagewidth > MOSAIC_PIXELS
+    except (InputError, OSError):
+        return False
+
+
+# --- reading windows -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of a large file, mapped to memory: read where they are needed."""
+
+    array: np.ndarray  # (H, W) or (H, W, colours), of the file's dtype
+    value_range: tuple[float, float] | None  # what becomes 0 and 1, where the dtype does not say
+    contrast: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.array.shape[:2]
+
+    def grey(self, rows: slice, cols: slice) -> np.ndarray:
+        """A window as :func:`devotools.read_image` would give it, (h, w) float32 in [0, 1]."""
+        window = np.ascontiguousarray(self.array[rows, cols])
+        if self.value_range is None:
+            return to_grey(window)
+        low, high = self.value_range
+        window = np.clip((window.astype(np.float64) - low) / (high - low or 1.0), 0, 1)
+        return to_grey(window)
+
+    def stretched(self, rows: slice, cols: slice) -> np.ndarray:
+        """The same, its contrast stretched as the whole picture's would be."""
+        low, high = self.contrast
+        return np.clip((self.grey(rows, cols) - low) / (high - low), 0, 1).astype(np.float32)
+
+
+@contextmanager
+def open_pixels(path: Path) -> Iterator[Pixels]:
+    """Open a large picture. A TIFF is mapped to memory; others are decoded at their own depth."""
+    with one_sentence(f"{str(path)!r}"):
+        array = _map_tiff(path) if is_tiff(path) else _decode(path)
+        pixels = Pixels(array, _value_range(array))
+    step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
+    sample = Pixels(array[::step, ::step], pixels.value_range).grey(slice(None), slice(None))
+    low, high = (float(value) for value in np.percentile(sample, (1, 99.8)))
+    if high - low < 1e-6:
+        low, high = float(sample.min()), float(sample.max())
+    yield Pixels(array, pixels.value_range, (low, high if high - low > 1e-6 else low + 1))
+
+
+def _map_tiff(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as tiff:
+        series, page = tiff.series[0], tiff.series[0].keyframe
+        check_claim(path, series.size, series.size * series.dtype.itemsize)
+        array, axes = series.asarray(out="memmap"), series.axes
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE or (
+        page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
+    ):
+        array, axes = lit(array, axes, page)
+    if "S" in axes:
+        array = np.moveaxis(array, axes.index("S"), -1)
+    keep = 3 if "S" in axes else 2
+    return array.reshape(array.shape[array.ndim - keep :])
+
+
+def _decode(path: Path) -> np.ndarray:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            coloured = picture.mode in COLOURED
+            return np.asarray(picture.convert("RGB") if coloured else picture)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _value_range(array: np.ndarray) -> tuple[float, float] | None:
+    """The range of a picture whose dtype does not say it, strip by strip."""
+    if array.dtype.kind in "ub":
+        return None
+    low, high = np.inf, -np.inf
+    for top in range(0, len(array), 1024):
+        strip = array[top : top + 1024]
+        if strip.dtype.kind == "f" and not np.isfinite(strip).all():
+            raise InputError("it holds NaN or infinity; expected finite numbers. Export it again.")
+        low, high = min(low, float(strip.min())), max(high, float(strip.max()))
+    by_dtype = low >= 0 and (array.dtype.kind == "i" or high <= 1)
+    return None if by_dtype else (low, high)
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a mosaic: what is seen, and the core whose nuclei are taken. Pixels."""
+
+    rows: slice
+    cols: slice
+    core_rows: slice
+    core_cols: slice
+
+    def owns(self, row: float, col: float) -> bool:
+        """Whether a centroid, counted from the window's corner, lies in the core."""
+        row, col = row + self.rows.start, col + self.cols.start
+        # a centroid is a pixel's middle: the pixel's edge is where cores meet
+        return (
+            self.core_rows.start - 0.5 <= row < self.core_rows.stop - 0.5
+            and self.core_cols.start - 0.5 <= col < self.core_cols.stop - 0.5
+        )
+
+
+def simple_factor(factor: float) -> Fraction:
+    """A fraction near ``factor``, so that windows begin between two pixels of the network too.
+
+    >>> simple_factor(0.51), simple_factor(2.6)
+    (Fraction(1, 2), Fraction(13, 5))
+    """
+    if factor >= 1:
+        return Fraction(factor).limit_denominator(5)
+    choices = [Fraction(p, max(1, round(p / factor))) for p in range(1, 9)]
+    return min(choices, key=lambda choice: round(abs(float(choice) / factor - 1), 2))
+
+
+def windows(shape: tuple[int, int], factor: Fraction) -> Iterator[Window]:
+    """Cut a picture of ``shape`` (H, W); borders lie where the network's stride of 32 begins."""
+    unit = 32 * factor.denominator
+    worked = 32 * factor.numerator  # what a unit is for the network
+    core, margin = unit * max(1, TILE // worked), unit * math.ceil(MARGIN / worked)
+    for top in range(0, shape[0], core):
+        for left in range(0, shape[1], core):
+            yield Window(
+                *(
+                    slice(max(0, at - margin), min(at + core + margin, side))
+                    for at, side in ((top, shape[0]), (left, shape[1]))
+                ),
+                slice(top, min(top + core, shape[0])),
+                slice(left, min(left + core, shape[1])),
+            )
+
+
+def own_nuclei(labels: np.ndarray, window: Window, first: int) -> tuple[np.ndarray, int]:
+    """Keep the nuclei of a window's core, numbered from ``first``; returns also the next number."""
+    numbers = np.zeros(int(labels.max()) + 1, np.int32)
+    for region in regionprops(labels):
+        if window.owns(*region.centroid):
+            numbers[region.label] = first
+            first += 1
+    return numbers[labels], first
+
+
+# --- a whole mosaic ------------------------------------------------------------------------------
+
+
+def segment_mosaic(
+    network: ResNet18FPN, job: Job, out: Path, settings: Settings, progress=lambda: None
+) -> Outcome:
+    """Segment one large picture; the results are those of any picture, the overlay smaller.
+
+    Raises :class:`~devotools._validate.InputError` when the file cannot be read, or a result
+    cannot be written.
+    """
+    started, source = time.perf_counter(), file_state(job.path)
+    pixel_size_um = settings.pixel_size_um or read_pixel_size(job.path)[0]
+    names = [job.result("labels", ".tif"), job.result("overlays", ".png")]
+    names += [job.result("rois", ".zip")] if settings.rois else []
+    tables, doubts = [], []
+    with open_pixels(job.path) as pixels, _canvas(out / names[0], pixels.shape) as canvas:
+        factor = simple_factor(scale_of(network, pixels, settings.scale))
+        with _rois(out / names[2]) if settings.rois else nullcontext() as rois:
+            count = 0
+            for window in windows(pixels.shape, factor):
+                image = pixels.grey(window.rows, window.cols)
+                probability = predict_stretched(
+                    network, pixels.stretched(window.rows, window.cols), float(factor)
+                )
+                labels = label_nuclei(
+                    probability, threshold=settings.threshold, min_area=settings.min_area
+                )
+                own, following = own_nuclei(labels, window, count + 1)
+                if following > count + 1:
+                    _paint(canvas, own, window)
+                    tables.append(_measured(own, image, window, pixel_size_um))
+                    doubts.append((following - count - 1, uncertainty(probability, own)))
+                    if rois is not None:
+                        _add_rois(rois, own, window)
+                count = following - 1
+                progress()
+        _write_canvas(out / names[0], canvas)
+        _write_small_overlay(out / names[1], pixels, canvas)
+    nuclei = pd.concat(tables) if tables else measure_nuclei(np.zeros((1, 1), np.int32))
+    if settings.rois and not count:
+        names.pop()
+    return Outcome(
+        image=job.image,
+        nuclei=count,
+        seconds=time.perf_counter() - started,
+        rows=table_rows(job.image, nuclei),
+        scale=float(factor),
+        uncertainty=_mean(doubts),
+        output=job.output.as_posix(),
+        files={name: file_sum(out / name) for name in names},
+        source=source,
+    )
+
+
+def scale_of(network: ResNet18FPN, pixels: Pixels, scale: float | str) -> float:
+    """The factor for the network: as set, or found by looking at pieces of the mosaic."""
+    if scale != "auto":
+        return float(scale)
+    side = int(min(*pixels.shape, 2 * TILE))
+    pieces = []
+    for row, col in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
+        top = int(np.clip(row * pixels.shape[0] - side / 2, 0, pixels.shape[0] - side))
+        left = int(np.clip(col * pixels.shape[1] - side / 2, 0, pixels.shape[1] - side))
+        pieces.append(pixels.stretched(slice(top, top + side), slice(left, left + side)))
+    return best_scale(network, pieces)
+
+
+@contextmanager
+def _canvas(labels_path: Path, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """An empty label image (H, W) int32 on the disk beside where it will be written."""
+    path = labels_path.parent / f".{uuid.uuid4().hex[:8]}.raw"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield np.memmap(path, np.int32, mode="w+", shape=shape)
+    except OSError as error:
+        raise cannot_write(labels_path, error) from error
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _paint(canvas: np.ndarray, own: np.ndarray, window: Window) -> None:
+    view = canvas[window.rows, window.cols]
+    np.copyto(view, own, where=(own > 0) & (view == 0))
+
+
+def _measured(
+    own: np.ndarray, image: np.ndarray, window: Window, pixel_size_um: float | None
+) -> pd.DataFrame:
+    nuclei = measure_nuclei(own, image, pixel_size_um=pixel_size_um)
+    nuclei["centroid_row"] += window.rows.start
+    nuclei["centroid_col"] += window.cols.start
+    return nuclei
+
+
+@contextmanager
+def _rois(path: Path) -> Iterator[zipfile.ZipFile]:
+    with replace_file(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+            yield file
+        if not file.namelist():
+            temporary.unlink()
+
+
+def _add_rois(file: zipfile.ZipFile, own: np.ndarray, window: Window) -> None:
+    for region in regionprops(own):
+        corner = np.array([window.rows.start, window.cols.start]) + region.bbox[:2]
+        name = f"{region.label:06d}.roi"
+        file.writestr(name, roi_bytes(outline(region.image) + corner, name))
+
+
+def _write_canvas(path: Path, canvas: np.ndarray) -> None:
+    """Write the labels as a tiled TIFF, uint16 or int32, a row of tiles in memory at a time."""
+    most = max(int(canvas[top : top + 1024].max()) for top in range(0, len(canvas), 1024))
+    dtype = np.uint16 if most < 2**16 else np.int32
+
+    def tiles() -> Iterator[np.ndarray]:
+        for top in range(0, canvas.shape[0], LABEL_TILE):
+            for left in range(0, canvas.shape[1], LABEL_TILE):
+                yield canvas[top : top + LABEL_TILE, left : left + LABEL_TILE].astype(dtype)
+
+    with replace_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            tiles(),
+            shape=canvas.shape,
+            dtype=dtype,
+            tile=(LABEL_TILE, LABEL_TILE),
+            compression="zlib",
+            photometric="minisblack",
+            maxworkers=1,
+        )
+
+
+def _write_small_overlay(path: Path, pixels: Pixels, canvas: np.ndarray) -> None:
+    """Write the outlines over the picture, both made ``times`` smaller."""
+    times = math.ceil(max(pixels.shape) / OVERLAY_SIDE)
+    height, width = (side // times * times for side in pixels.shape)
+    strips = []
+    for top in range(0, height, times * 256):
+        grey = pixels.grey(slice(top, min(top + times * 256, height)), slice(0, width))
+        size = (width // times, len(grey) // times)
+        strips.append(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+    labels = np.ascontiguousarray(canvas[times // 2 : height : times, times // 2 : width : times])
+    with replace_file(path) as temporary:
+        Image.fromarray(draw_overlay(np.concatenate(strips), labels)).save(temporary, format="PNG")
+
+
+def _mean(doubts: list[tuple[int, float]]) -> float:
+    total = sum(count for count, _ in doubts)
+    return sum(count * doubt for count, doubt in doubts) / total if total else 0.0

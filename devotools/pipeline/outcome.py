@@ -1,0 +1,109 @@
+"""What became of one picture, and the tables that list it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from devotools.images import replace_file
+from devotools.measure import COLUMNS
+
+NUCLEI_COLUMNS = ["image", *COLUMNS]
+IMAGES_COLUMNS = ["image", "status", "nuclei", "seconds", "error", "scale", "uncertainty"]
+ODD_NAMES = "backslashreplace"  # a file name that is not UTF-8 must not cost all the tables
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: a row of ``images.csv``, and its rows of ``nuclei.csv``.
+
+    ``nuclei`` is their number, None where the picture failed, for the reason ``error``. ``rows``
+    and ``rows_3d`` are lines of the tables, ready to be written. ``files`` holds size and SHA-256
+    of each result, by name; ``source`` size and time of the picture's file when it was read.
+    """
+
+    image: str
+    nuclei: int | None
+    seconds: float
+    error: str = ""
+    rows: str = ""
+    rows_3d: str = ""
+    scale: float | None = None
+    uncertainty: float | None = None
+    output: str = ""
+    files: dict[str, list[Any]] = field(default_factory=dict)
+    source: list[int] = field(default_factory=list)
+
+    @property
+    def row(self) -> list[str]:
+        """The picture's line in ``images.csv``."""
+        done = self.nuclei is not None
+        return [
+            self.image,
+            "ok" if done else "failed",
+            str(self.nuclei) if done else "",
+            f"{self.seconds:.3f}",
+            self.error,
+            "" if self.scale is None else f"{self.scale:.4g}",
+            "" if self.uncertainty is None else f"{self.uncertainty:.4f}",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def table_rows(image: str, nuclei: pd.DataFrame) -> str:
+    """Lines of a table for the nuclei of one picture, its name in front; no header."""
+    table = nuclei.copy()
+    table.insert(0, "image", image)
+    return table.to_csv(index=False, header=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_tables(
+    out: str | Path, outcomes: Iterable[Outcome], extra: Sequence[str] = (), extra_3d: str = ""
+) -> None:
+    """Write ``nuclei.csv`` and ``images.csv``, in the order of the pictures.
+
+    ``outcomes`` may be a generator: memory does not grow with their number. ``extra`` names more
+    columns of ``nuclei.csv``, and ``extra_3d`` is the header of ``nuclei3d.csv``, written where
+    there is one.
+    """
+    out = Path(out)
+    names = ["nuclei.csv", "images.csv"] + (["nuclei3d.csv"] if extra_3d else [])
+    with ExitStack() as stack:
+        nuclei, images, *solid = [
+            stack.enter_context(_open(stack.enter_context(replace_file(out / name))))
+            for name in names
+        ]
+        nuclei.write(",".join([*NUCLEI_COLUMNS, *extra]) + "\n")
+        writer = csv.writer(images, lineterminator="\n")
+        writer.writerow(IMAGES_COLUMNS)
+        for file in solid:
+            file.write(extra_3d + "\n")
+        for outcome in outcomes:
+            nuclei.write(outcome.rows if outcome.rows_3d else _widened(outcome.rows, len(extra)))
+            writer.writerow(outcome.row)
+            for file in solid:
+                file.write(outcome.rows_3d)
+
+
+def _widened(rows: str, by: int) -> str:
+    """Lines of a table with so many empty columns more."""
+    if not by:
+        return rows
+    wider = io.StringIO()
+    lines = csv.reader(io.StringIO(rows))
+    csv.writer(wider, lineterminator="\n").writerows([*line, *[""] * by] for line in lines)
+    return wider.getvalue()
+
+
+def _open(path: Path):
+    return open(path, "w", newline="", encoding="utf-8", errors=ODD_NAMES)

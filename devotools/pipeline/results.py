@@ -1,0 +1,143 @@
+"""A folder of results: one run at a time, nothing mixed, nothing half-written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from devotools._files import cannot_write
+from devotools._validate import InputError
+from devotools.pipeline.jobs import Job
+from devotools.pipeline.journal import Journal, is_done
+from devotools.pipeline.linking import COLUMNS_3D
+from devotools.pipeline.outcome import Outcome, write_tables
+from devotools.pipeline.report import write_report
+from devotools.pipeline.settings import FILE as SETTINGS
+from devotools.pipeline.settings import Settings, check_same_run
+
+FOLDERS = ("labels", "overlays", "rois")
+LOCK = ".lock"
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}(\.[a-z0-9]+)?")  # as images.replace_file calls them
+SECTION_COLUMN = "section"
+
+
+class Results:
+    """The results in ``out``, open for one run; made by :func:`open_results`."""
+
+    def __init__(self, out: Path, settings: Settings, journal: Journal):
+        self.out, self.settings, self.journal = out, settings, journal
+        self._done: dict[str, bool] = {}
+
+    def is_done(self, job: Job) -> bool:
+        """Whether a picture was finished, by this run or an earlier one, and its results are whole.
+
+        Files are compared with their sums once, when a picture is first asked for.
+        """
+        if job.image not in self._done:
+            self._done[job.image] = is_done(job, self.journal.get(job.image), self.out)
+        return self._done[job.image]
+
+    def add(self, outcome: Outcome) -> None:
+        """Record what became of a picture; its files are written already."""
+        self.journal.add(outcome)
+        self._done[outcome.image] = outcome.nuclei is not None
+
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """What is known of each picture, in the order of ``jobs``."""
+        for job in jobs:
+            outcome = self.journal.get(job.image)
+            if outcome is not None:
+                yield outcome
+
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Write the tables and the report, and remove results that no picture has any more."""
+        self.write_tables(jobs)
+        self.remove_leftovers(jobs)
+        write_report(self.out)
+
+    def write_tables(self, jobs: Sequence[Job]) -> None:
+        """Write ``nuclei.csv`` and ``images.csv``; ``nuclei3d.csv`` where there are stacks."""
+        stacks = any(outcome.rows_3d for outcome in self.outcomes(jobs))
+        write_tables(
+            self.out,
+            self.outcomes(jobs),
+            extra=[SECTION_COLUMN] if stacks else [],
+            extra_3d=",".join(COLUMNS_3D) if stacks else "",
+        )
+
+    def remove_leftovers(self, jobs: Sequence[Job]) -> None:
+        """Remove results that this run's folder recorded once, and no picture claims any more.
+
+        So it is when ``a.jpg`` has come to ``a.png``: what was ``a.tif`` is now ``a_png.tif``.
+        """
+        claimed = {name for outcome in self.outcomes(jobs) for name in outcome.files}
+        for name in self.journal.every_file() - claimed:
+            with suppress(OSError):
+                (self.out / name).unlink()
+
+
+@contextmanager
+def open_results(
+    out: str | Path, settings: Settings, inputs: Sequence[str] = ()
+) -> Iterator[Results]:
+    """Open a folder for the results of a run, a new one or that of an earlier run.
+
+    Raises :class:`~devotools._validate.InputError` when it cannot be written, another run is
+    writing into it, it has results of other settings, or folders that no run has written.
+    """
+    out = Path(out)
+    lock = _lock(out)
+    try:
+        _check_ours(out)
+        check_same_run(out, settings, inputs)
+        _remove_temporary_files(out)
+        journal = Journal(out)
+        try:
+            yield Results(out, settings, journal)
+        finally:
+            journal.close()
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (out / LOCK).unlink()
+        with suppress(OSError):
+            out.rmdir()  # where nothing came of it
+
+
+def _lock(out: Path) -> FileLock:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK)
+        lock.acquire(timeout=0)
+        return lock
+    except Timeout as error:
+        raise InputError(
+            f"another run is writing into {str(out)!r}; expected a folder for this run alone. Wait "
+            "until it has ended, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _check_ours(out: Path) -> None:
+    theirs = [name for name in FOLDERS if (out / name).exists()]
+    if theirs and not (out / SETTINGS).is_file():
+        raise InputError(
+            f"{str(out)!r} has {theirs[0]!r} that devotools segment did not write; expected a new "
+            "folder or one with earlier results, so that nothing is overwritten. Choose another, "
+            f"for example {str(out / 'results')!r}."
+        )
+
+
+def _remove_temporary_files(out: Path) -> None:
+    """Remove what a run that was killed had not finished writing."""
+    for folder in (out, *(out / name for name in FOLDERS)):
+        files = folder.iterdir() if folder == out else folder.rglob(".*")
+        for path in list(files) if folder.is_dir() else []:
+            if TEMPORARY.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()

@@ -1,0 +1,141 @@
+"""The settings of a run: what must be the same for two runs to give the same results."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from devotools._validate import InputError
+from devotools.images import replace_file
+from devotools.metrics import THRESHOLD
+from devotools.runtime import has_fast_bfloat16
+
+FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are segmented. Lengths of nuclei are pixels of the pictures as they are.
+
+    ``model`` is the name or file given, ``weights`` the SHA-256 of what it holds. ``scale`` is
+    "auto" or the factor that follows from ``nucleus_size``. ``arithmetic`` is how the machine
+    calculates: in bfloat16 results do not depend on the number of threads, in float32 they do, in
+    the last digit, and a pixel in a million may fall on the other side of the threshold.
+    """
+
+    model: str
+    weights: str
+    scale: float | str
+    nucleus_size: float | None
+    pixel_size_um: float | None
+    threshold: float
+    min_area: int
+    rois: bool
+    arithmetic: str
+    devotools: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def settings_for(
+    network: nn.Module,
+    model: str = "nuclei",
+    *,
+    nucleus_size: float | None = None,
+    pixel_size_um: float | None = None,
+    threshold: float = THRESHOLD,
+    min_area: int = 20,
+    rois: bool = False,
+) -> Settings:
+    """The settings of a run with a loaded network.
+
+    Raises :class:`~devotools._validate.InputError` when a ``nucleus_size`` is given and the model
+    does not know the size that it was trained for.
+    """
+    scale: float | str = "auto"
+    if nucleus_size is not None:
+        if getattr(network, "working_nucleus", None) is None:
+            raise InputError(
+                "this model does not say at which nucleus size it was trained, so --nucleus-size "
+                "cannot be used with it. Leave the option out, or use --model nuclei."
+            )
+        scale = network.working_nucleus / nucleus_size
+    return Settings(
+        model=model,
+        scale=scale,
+        nucleus_size=nucleus_size,
+        pixel_size_um=pixel_size_um,
+        threshold=threshold,
+        min_area=min_area,
+        rois=rois,
+        **facts_of(network),
+    )
+
+
+def facts_of(network: nn.Module) -> dict[str, str]:
+    """What follows from a network and the machine that it runs on."""
+    return {
+        "weights": weights_sum(network),
+        "arithmetic": _arithmetic(network),
+        "devotools": importlib.metadata.version("devotools"),
+    }
+
+
+def weights_sum(network: nn.Module) -> str:
+    """A SHA-256 over all weights of a network, wherever they were loaded from."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _arithmetic(network: nn.Module) -> str:
+    device = next(network.parameters(), torch.empty(0)).device
+    if has_fast_bfloat16(device):
+        return f"bfloat16 on {device.type}"
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return f"float32 on {device.type}{threads}"
+
+
+def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None:
+    """Compare with the settings of the results in ``out``; write them where there are none.
+
+    Raises :class:`~devotools._validate.InputError` that names what differs: results of two
+    settings in one folder could not be told apart.
+    """
+    new = settings.to_dict() | {"inputs": list(inputs)}
+    try:
+        old = json.loads((out / FILE).read_text(encoding="utf-8"))
+        different = [key for key in new if old.get(key) != new[key]]
+        known = {key: old.get(key) for key in different}
+    except FileNotFoundError:
+        write_settings(out, new)
+        return
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"{str(out / FILE)!r} cannot be read ({error}); expected the settings of an earlier "
+            "run. Choose a new folder for the results."
+        ) from error
+    if different:
+        said = "; ".join(f"{key} {known[key]!r}, now {new[key]!r}" for key in different)
+        raise InputError(
+            f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
+            f"example {str(out) + '-2'!r}, or go on there with the settings of {FILE}."
+        )
+
+
+def write_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Write ``settings.json``, whole or not at all."""
+    with replace_file(out / FILE) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""A stack from its file to its results: each section segmented, nuclei linked through them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from devotools.measure import measure_nuclei
+from devotools.model import ResNet18FPN
+from devotools.pipeline.jobs import Job
+from devotools.pipeline.journal import file_state, file_sum
+from devotools.pipeline.linking import Tally, link_sections
+from devotools.pipeline.outcome import Outcome, table_rows
+from devotools.pipeline.report import uncertainty
+from devotools.pipeline.segmenting import write_overlay
+from devotools.pipeline.settings import Settings
+from devotools.pipeline.stacks import Stack, open_stack, write_label_stack
+from devotools.predict import (
+    check_working_size,
+    label_nuclei,
+    predict_probabilities,
+    scale_factor,
+)
+
+
+def segment_stack(
+    network: ResNet18FPN,
+    job: Job,
+    out: Path,
+    settings: Settings,
+    progress: Callable[[int], None] = lambda sections: None,
+) -> Outcome:
+    """Segment a stack section by section, and link the nuclei so that each has one number.
+
+    Written are one label stack, an overlay for each section in a folder of the stack's name, and
+    rows for both tables. Memory does not grow with the number of sections. Raises
+    :class:`~devotools._validate.InputError` when the file cannot be read.
+    """
+    started, source = time.perf_counter(), file_state(job.path)
+    names = [job.result("labels", ".tif")]
+    tally, tables, doubts = Tally(), [], []
+    with open_stack(job.path) as stack:
+        check_working_size(network, stack.shape[1:], settings.scale)
+        pixel_size_um = settings.pixel_size_um or stack.pixel_size_um
+        sections = _segmented(network, stack, settings, doubts)
+
+        def recorded() -> Iterator[np.ndarray]:
+            for number, (image, labels) in enumerate(sections):
+                names.append(job.result("overlays", f"/{number:04d}.png"))
+                write_overlay(out / names[-1], image, labels)
+                nuclei = measure_nuclei(labels, image, pixel_size_um=pixel_size_um)
+                nuclei["section"] = number
+                tables.append(table_rows(job.image, nuclei))
+                progress(number + 1)
+                yield labels
+
+        write_label_stack(
+            out / names[0],
+            tally.watch(recorded()),
+            stack.shape,
+            pixel_size_um=pixel_size_um,
+            section_thickness_um=stack.section_thickness_um,
+            axis="T" if stack.axis == "T" else "Z",
+        )
+        solid = tally.table(
+            pixel_size_um=pixel_size_um, section_thickness_um=stack.section_thickness_um
+        ).drop(columns="image")
+        factor = scale_factor(network, stack.shape[1:], settings.scale)
+    return Outcome(
+        image=job.image,
+        nuclei=len(solid),
+        seconds=time.perf_counter() - started,
+        rows="".join(tables),
+        rows_3d=table_rows(job.image, solid),
+        scale=factor,
+        uncertainty=float(np.mean(doubts)),
+        output=job.output.as_posix(),
+        files={name: file_sum(out / name) for name in names},
+        source=source,
+    )
+
+
+def _segmented(
+    network: ResNet18FPN, stack: Stack, settings: Settings, doubts: list[float]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each section's image and labels, numbered alike through the stack."""
+    waiting: deque[np.ndarray] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for image in stack:
+            waiting.append(image)
+            yield image
+
+    def labelled() -> Iterator[np.ndarray]:
+        maps = predict_probabilities(network, images(), scale=settings.scale)
+        for probability in maps:
+            labels = label_nuclei(
+                probability, threshold=settings.threshold, min_area=settings.min_area
+            )
+            doubts.append(uncertainty(probability, labels))
+            yield labels
+
+    for labels in link_sections(labelled()):
+        yield waiting.popleft(), labels

@@ -1,0 +1,357 @@
+"""Runs over many pictures: cut off, gone on with, large, stacked; results are whole and alike."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+from helpers import Bright, draw_discs, files_under, picture_of
+from PIL import Image
+
+from devotools import InputError, read_image, read_labels
+from devotools import pipeline as wing
+from devotools._files import cannot_write
+from devotools.images import write_image
+from devotools.pipeline import mosaic
+from devotools.predict import label_nuclei, predict_probability
+
+STABLE = ("labels", "overlays", "rois", "nuclei.csv", "nuclei3d.csv")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    for number in range(11):
+        shape = (64, 64) if number % 4 else (40, 70)
+        at = [(12 + number, 12), (20, 20 + 2 * number + 10)]
+        write_image(folder / f"{number:02d}.png", picture_of(draw_discs(at, 6, shape)))
+    return folder
+
+
+def run(paths, out, network=None, stop_after=None, **options):
+    """Segment; ends like a killed process after so many outcomes. Returns the outcomes by name."""
+    network = network or Bright()
+    settings = wing.settings_for(network, **options)
+    jobs = wing.find_jobs([paths], out)
+    seen = {}
+    with wing.open_results(out, settings, [str(paths)]) as results:
+        for outcome in wing.segment_jobs(network, jobs, results):
+            seen[outcome.image] = outcome
+            if len(seen) == stop_after:
+                return seen
+        results.finish(jobs)
+    return seen
+
+
+def contents(out):
+    """Every file that must not depend on when a run was cut off."""
+    return {name: (out / name).read_bytes() for name in files_under(out) if name.startswith(STABLE)}
+
+
+class Counting(Bright):
+    """Counts the pictures that it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, image):
+        self.seen += len(image)
+        return super().forward(image)
+
+
+# --- going on
+
+
+def test_a_second_run_does_nothing_again(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    before, network = contents(tmp_path / "out"), Counting()
+    outcomes = run(pictures, tmp_path / "out", network)
+    assert (network.seen, len(outcomes)) == (0, 11)
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 10])
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(pictures, tmp_path, stop_after):
+    run(pictures, tmp_path / "whole")
+    run(pictures, tmp_path / "cut", stop_after=stop_after)
+    run(pictures, tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert not [name for name in files_under(tmp_path / "cut") if "/." in f"/{name}"]
+
+
+def test_leftovers_of_a_killed_run_are_cleared_away(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out, stop_after=3)
+    for name in ("labels/.0123abcd.tif", ".89abcdef.csv", "overlays/.01234567.png"):
+        (out / name).write_text("half")
+    (out / "labels" / ".mine").write_text("not ours")
+    with open(out / "progress.jsonl", "a") as file:
+        file.write('{"image": "05.png", "nuc')  # killed within a line
+    run(pictures, out)
+    assert [name for name in files_under(out) if "/." in f"/{name}"] == ["labels/.mine"]
+    lines = (out / "progress.jsonl").read_text().splitlines()
+    assert {json.loads(line)["image"] for line in lines} == {f"{n:02d}.png" for n in range(11)}
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "change", "overlay"])
+def test_done_means_that_the_results_are_whole(pictures, tmp_path, damage):
+    out = tmp_path / "out"
+    run(pictures, out)
+    before = contents(out)
+    victim = out / ("overlays/03.png" if damage == "overlay" else "labels/03.tif")
+    if damage == "remove":
+        victim.unlink()
+    elif damage == "change":
+        content = bytearray(victim.read_bytes())
+        content[-1] ^= 1
+        victim.write_bytes(content)
+    else:
+        victim.write_bytes(victim.read_bytes()[:-40])
+    run(pictures, out)
+    assert contents(out) == before
+
+
+def test_a_picture_that_has_changed_is_done_again(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    write_image(pictures / "04.png", picture_of(draw_discs()))
+    assert run(pictures, out)["04.png"].nuclei == 3
+    assert len(np.unique(read_labels(out / "labels" / "04.tif"))) == 4
+
+
+def test_a_failed_picture_is_tried_again(pictures, tmp_path):
+    out, good = tmp_path / "out", (pictures / "02.png").read_bytes()
+    (pictures / "02.png").write_bytes(good[:50])
+    assert run(pictures, out)["02.png"].nuclei is None
+    (pictures / "02.png").write_bytes(good)
+    assert run(pictures, out)["02.png"].nuclei == 2
+    run(pictures, tmp_path / "fresh")
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_new_pictures_are_added_and_names_that_collide_now_part(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    Image.open(pictures / "03.png").save(pictures / "03.bmp")
+    network = Counting()
+    run(pictures, out, network)
+    names = {name for name in files_under(out / "labels") if name.startswith("03")}
+    assert names == {"03_png.tif", "03_bmp.tif"}
+    assert network.seen < 12  # whole groups of pictures were left alone, at least
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"threshold": 0.6}, "threshold"), ({"min_area": 5}, "min_area"), ({"rois": True}, "rois")],
+)
+def test_other_settings_are_refused(pictures, tmp_path, options, name):
+    run(pictures, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    with pytest.raises(InputError, match=f"results of other settings .*{name} .*, now"):
+        run(pictures, tmp_path / "out", **options)
+    assert contents(tmp_path / "out") == before
+
+
+def test_other_pictures_are_refused(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    shutil.copytree(pictures, tmp_path / "others")
+    with pytest.raises(InputError, match=r"inputs .*Choose a new folder"):
+        run(tmp_path / "others", tmp_path / "out")
+
+
+def test_other_weights_are_refused(pictures, tmp_path):
+    class Other(Bright):
+        def state_dict(self, *_, **__):
+            import torch
+
+            return {"w": torch.ones(1)}
+
+    run(pictures, tmp_path / "out")
+    with pytest.raises(InputError, match="weights"):
+        run(pictures, tmp_path / "out", Other())
+
+
+def test_settings_that_cannot_be_read_are_refused(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    (tmp_path / "out" / "settings.json").write_text("{")
+    with pytest.raises(InputError, match=r"settings\.json' cannot be read"):
+        run(pictures, tmp_path / "out")
+
+
+def test_two_runs_do_not_mix(pictures, tmp_path):
+    settings = wing.settings_for(Bright())
+    with (
+        wing.open_results(tmp_path / "out", settings),
+        pytest.raises(InputError, match="another run is writing into"),
+        wing.open_results(tmp_path / "out", settings),
+    ):
+        pass
+    with wing.open_results(tmp_path / "out", settings):
+        pass
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_done(pictures, tmp_path, monkeypatch):
+    from devotools.pipeline import segmenting
+
+    out, real, written = tmp_path / "out", segmenting.write_labels, []
+
+    def full(path, labels):
+        written.append(path)
+        if len(written) > 4:
+            raise cannot_write(path, OSError(28, "No space left on device"))
+        real(path, labels)
+
+    monkeypatch.setattr(segmenting, "write_labels", full)
+    with pytest.raises(InputError, match=r"cannot be written .No space left on device.*has room"):
+        run(pictures, out)
+    monkeypatch.setattr(segmenting, "write_labels", real)
+    assert len((out / "progress.jsonl").read_text().splitlines()) >= 1
+    run(pictures, out)
+    run(pictures, tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_the_rois_of_a_picture_are_written(pictures, tmp_path):
+    from devotools.exchange import read_rois, rois_to_labels
+
+    run(pictures, tmp_path / "out", rois=True)
+    for number in (0, 5):
+        labels = read_labels(tmp_path / "out" / "labels" / f"{number:02d}.tif")
+        rois = read_rois(tmp_path / "out" / "rois" / f"{number:02d}.zip")
+        np.testing.assert_array_equal(rois_to_labels(rois, labels.shape), labels)
+
+
+def test_the_pixel_size_of_a_file_gives_areas(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = np.uint8(picture_of(draw_discs()) * 255)
+    tifffile.imwrite(
+        folder / "a.tif", image, imagej=True, resolution=(2, 2), metadata={"unit": "um"}
+    )
+    rows = run(folder, tmp_path / "out")["a.tif"].rows.splitlines()
+    area_px, area_um2 = rows[0].split(",")[4:6]
+    assert float(area_um2) == pytest.approx(int(area_px) / 4)
+
+
+# --- large pictures
+
+
+def large_picture():
+    """A picture of 700 x 900 with nuclei everywhere, also where windows meet."""
+    rng = np.random.default_rng(0)
+    centres = [
+        (r + rng.uniform(-4, 4), c + rng.uniform(-4, 4))
+        for r in range(15, 690, 37)
+        for c in range(15, 890, 41)
+    ]
+    return picture_of(draw_discs(centres, 9, (700, 900)))
+
+
+@pytest.mark.parametrize("kind", ["tif", "png", "16-bit", "float", "colour", "tiled"])
+def test_a_mosaic_gives_what_the_whole_picture_gives(kind, tmp_path, monkeypatch):
+    image = large_picture()
+    path = tmp_path / "in" / ("a.png" if kind == "png" else "a.tif")
+    path.parent.mkdir()
+    stored = {
+        "16-bit": np.uint16(image * 65535),
+        "float": image * 300 - 7,
+        "colour": np.stack([np.uint8(image * 255)] * 3, axis=-1),
+    }.get(kind, np.uint8(image * 255))
+    if kind == "png":
+        Image.fromarray(stored).save(path)
+    elif kind == "tiled":
+        tifffile.imwrite(path, stored, tile=(64, 64), compression="zlib")
+    else:
+        tifffile.imwrite(path, stored)
+    network = Bright()
+    whole = label_nuclei(predict_probability(network, read_image(path), scale=1))
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    monkeypatch.setattr(mosaic, "TILE", 128)
+    monkeypatch.setattr(mosaic, "MARGIN", 64)
+    outcome = run(tmp_path / "in", tmp_path / "out", network, nucleus_size=12.0, rois=True)[
+        path.name
+    ]
+    labels = read_labels(tmp_path / "out" / "labels" / "a.tif")
+    assert outcome.nuclei == whole.max() == len(np.unique(labels)) - 1
+    np.testing.assert_array_equal(labels > 0, whole > 0)
+    pairs = {(a, b) for a, b in zip(labels.ravel(), whole.ravel(), strict=True) if a}
+    assert len(pairs) == whole.max()  # the same nuclei under other numbers
+    areas = sorted(int(row.split(",")[4]) for row in outcome.rows.splitlines())
+    assert areas == sorted(np.bincount(whole.ravel())[1:])
+    with Image.open(tmp_path / "out" / "overlays" / "a.png") as overlay:
+        assert overlay.size == (900, 700)
+
+
+def test_a_mosaic_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):
+    path = tmp_path / "in" / "a.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, np.uint8(large_picture() * 255), compression="zlib")
+    path.write_bytes(path.read_bytes()[:-3000])
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    assert "a.tif" in run(tmp_path / "in", tmp_path / "out")["a.tif"].error
+    assert not [name for name in files_under(tmp_path / "out") if name.startswith("labels")]
+
+
+# --- stacks
+
+
+def write_stack(path):
+    """Five sections: one nucleus through all, one in the last three; 0.5 um pixels, 2 um thick."""
+    sections = [
+        picture_of(draw_discs([(20, 20), (40 + k, 44)] if k > 1 else [(20, 20)], 8))
+        for k in range(5)
+    ]
+    tifffile.imwrite(
+        path,
+        np.stack([np.uint8(section * 255) for section in sections]),
+        imagej=True,
+        resolution=(2, 2),
+        metadata={"axes": "ZYX", "unit": "um", "spacing": 2.0},
+    )
+
+
+def test_a_stack_becomes_one_label_stack_with_volumes(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_stack(tmp_path / "in" / "series.tif")
+    write_image(tmp_path / "in" / "single.png", picture_of(draw_discs()))
+    outcomes = run(tmp_path / "in", tmp_path / "out")
+    assert (outcomes["series.tif"].nuclei, outcomes["single.png"].nuclei) == (2, 3)
+    labels = tifffile.imread(tmp_path / "out" / "labels" / "series.tif")
+    assert labels.shape == (5, 64, 64)
+    assert [sorted(np.unique(section)) for section in labels] == [[0, 1]] * 2 + [[0, 1, 2]] * 3
+    solid = (tmp_path / "out" / "nuclei3d.csv").read_text().splitlines()
+    first = dict(zip(solid[0].split(","), solid[1].split(","), strict=True))
+    voxels = int((labels == 1).sum())
+    assert (first["image"], first["label"], first["sections"]) == ("series.tif", "1", "5")
+    assert int(first["volume_voxels"]) == voxels
+    assert float(first["volume_um3"]) == pytest.approx(voxels * 0.25 * 2)
+    rows = (tmp_path / "out" / "nuclei.csv").read_text().splitlines()
+    assert rows[0].endswith(",section")
+    assert {len(row.split(",")) for row in rows} == {9}
+    assert files_under(tmp_path / "out" / "overlays") == {
+        *(f"series/{k:04d}.png" for k in range(5)),
+        "single.png",
+    }
+
+
+def test_several_channels_are_a_row_with_a_remedy(tmp_path):
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(
+        tmp_path / "in" / "a.tif",
+        np.zeros((2, 32, 32), np.uint8),
+        imagej=True,
+        metadata={"axes": "CYX"},
+    )
+    assert "channels" in run(tmp_path / "in", tmp_path / "out")["a.tif"].error
+
+
+def test_a_process_id_is_not_needed_to_lock(pictures, tmp_path):
+    """A lock that a killed run has left does not keep the next one out."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").write_text(str(os.getpid()))
+    run(pictures, out)
+    assert not (out / ".lock").exists()
