@@ -19,7 +19,7 @@ from devotools.model import ResNet18FPN, save_model
 
 NUCLEI = "image,label,centroid_row,centroid_col,area_px,area_um2,eccentricity,intensity_mean"
 IMAGES = "image,status,nuclei,seconds,error,scale,uncertainty"
-RUN = {"nuclei.csv", "images.csv", "settings.json", "progress.jsonl"}
+RUN = {"nuclei.csv", "images.csv", "settings.json", "progress.jsonl", "report.html"}
 
 
 @pytest.fixture

@@ -57,7 +57,13 @@ class Results:
         """Write the tables and the report, and remove results that no picture has any more."""
         self.write_tables(jobs)
         self.remove_leftovers(jobs)
-        write_report(self.out)
+        overlays = {
+            outcome.image: name
+            for outcome in self.outcomes(jobs)
+            for name in reversed(outcome.files)
+            if name.startswith("overlays/")
+        }
+        write_report(self.out, overlays=overlays)
 
     def write_tables(self, jobs: Sequence[Job]) -> None:
         """Write ``nuclei.csv`` and ``images.csv``; ``nuclei3d.csv`` where there are stacks."""
