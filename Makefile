@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks budget weights card lint format constraints clean
+.PHONY: help setup run test test-browser lab notebooks budget bench weights card lint format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -54,6 +54,12 @@ notebooks: setup ## build and execute the notebooks from lessons/*.py
 
 budget: setup ## measure time, memory and download of each lesson and write them down
 	$(RUN) tools/budget.py
+
+bench: $(READY) ## measure speed, memory and time to learn beside the peers (half an hour or more)
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,bench]"
+	$(RUN) benchmarks/speed.py
+	$(RUN) benchmarks/growth.py
+	$(RUN) benchmarks/learn.py
 
 weights: setup ## train the shipped model again (an hour or more on two cores)
 	$(RUN) tools/make_weights.py
