@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
 from skimage.measure import label, regionprops
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import relabel_sequential, watershed
 from torch import Tensor, nn
-from torch.nn import functional
 
 from devotools._validate import (
     InputError,
@@ -22,14 +20,18 @@ from devotools._validate import (
     check_positive,
 )
 from devotools.images import stretch_contrast, to_grey
-from devotools.inference import for_prediction
+from devotools.inference import (
+    at_working_size,
+    in_grid,
+    network_answers,
+    predict_stretched,
+    scale_factor,
+)
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
+from devotools.working_scale import better_scale
 
-MAX_PIXELS = 2**26  # 8192 x 8192; more at once would need more memory than most machines have
 BATCH_PIXELS = 2**20  # in one batch together, so that memory does not grow with the pictures
-TILE = 2048  # larger pictures go through the network in pieces of this side
-HALO = 288  # how far beyond a pixel the network looks; like TILE, a multiple of its stride of 32
 HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
 NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
 
@@ -41,8 +43,10 @@ def predict_probability(
 
     The picture is stretched to its percentiles, brought to the model's working resolution, and
     the answer brought back to the picture's own grid. ``scale="auto"`` makes the longest side
-    what the model was trained on (``model.working_side``); a number is a plain factor, and 1
-    leaves the pixels as they are. The model's mode (train or eval) is what it was before.
+    what the model was trained on (``model.working_side``), unless the nuclei are of another size
+    then than it knows (see :func:`devotools.working_scale.better_scale`); a number is a plain
+    factor, and 1 leaves the pixels as they are. The model's mode (train or eval) is what it was
+    before.
 
     Raises :class:`~devotools._validate.InputError` for an image that is not (H, W), has NaN, or
     a ``scale`` that is neither "auto" nor a number above 0. Taught in lesson 05.
@@ -63,19 +67,60 @@ def predict_probabilities(
     about a million pixels at most. Pictures are taken as they are needed, so ``images`` may be a
     generator over any number.
     """
+    for probability, _ in predict_scaled(model, images, scale=scale, batch_size=batch_size):
+        yield probability
+
+
+def predict_scaled(
+    model: ResNet18FPN,
+    images: Iterable[np.ndarray],
+    *,
+    scale: float | str = "auto",
+    batch_size: int = 8,
+) -> Iterator[tuple[np.ndarray, float]]:
+    """:func:`predict_probabilities`, each with the factor by which its picture was enlarged."""
     batch_size = check_count(batch_size, "batch_size")
     check_scale(scale)
     check_channels(model)
-    waiting: list[tuple[Tensor, tuple[int, int]]] = []
+    waiting: list[Prepared] = []
     for image in images:
         item = _prepare(model, image, scale)
-        room = min(batch_size, BATCH_PIXELS // item[0].numel())
-        if waiting and (len(waiting) >= room or item[0].shape != waiting[0][0].shape):
-            yield from _run(model, waiting)
+        room = min(batch_size, BATCH_PIXELS // item.worked.numel())
+        if waiting and (len(waiting) >= room or item.worked.shape != waiting[0].worked.shape):
+            yield from _answers(model, waiting, scale)
             waiting = []
         waiting.append(item)
-    if waiting:
-        yield from _run(model, waiting)
+    yield from _answers(model, waiting, scale)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture with its contrast stretched, (H, W), and at working resolution, (1, h, w)."""
+
+    image: np.ndarray
+    worked: Tensor
+    factor: float
+
+
+def _prepare(model: ResNet18FPN, image: np.ndarray, scale: float | str) -> Prepared:
+    image = stretch_contrast(to_grey(check_image(image)))
+    factor = scale_factor(model, image.shape, scale)
+    return Prepared(image, at_working_size(model, image, factor), factor)
+
+
+def _answers(
+    model: ResNet18FPN, waiting: list[Prepared], scale: float | str
+) -> Iterator[tuple[np.ndarray, float]]:
+    """The network's answer to pictures of one size, looked at again where their scale was wrong."""
+    answers = network_answers(model, [item.worked for item in waiting]) if waiting else []
+    for item, answer in zip(waiting, answers, strict=True):
+        factor = item.factor
+        if scale == "auto":
+            factor = better_scale(model, item.image, answer.numpy(), factor)
+        if factor == item.factor:
+            yield in_grid(answer, item.image.shape), factor
+        else:
+            yield predict_stretched(model, item.image, factor), factor
 
 
 def check_scale(scale: float | str) -> None:
@@ -94,116 +139,6 @@ def check_channels(model: nn.Module) -> None:
             f"the model takes {channels} channels and gives {classes} classes; expected one of "
             "each, grey pictures and nuclei. Use ResNet18FPN(in_channels=1, classes=1)."
         )
-
-
-def scale_factor(model: ResNet18FPN, shape: tuple[int, int], scale: float | str) -> float:
-    """The factor by which a picture of ``shape`` (H, W) is enlarged before the network sees it."""
-    if scale != "auto":
-        return float(scale)
-    return model.working_side / max(shape) if model.working_side else 1.0
-
-
-def _prepare(
-    model: ResNet18FPN, image: np.ndarray, scale: float | str
-) -> tuple[Tensor, tuple[int, int]]:
-    """The picture at working resolution, (1, h, w), and the size to come back to."""
-    image = stretch_contrast(to_grey(check_image(image)))
-    size = check_working_size(model, image.shape, scale)
-    return _resize(torch.from_numpy(image)[None, None], size)[0], image.shape
-
-
-def predict_stretched(model: ResNet18FPN, image: np.ndarray, factor: float) -> np.ndarray:
-    """:func:`predict_probability` of an (H, W) float32 picture that is stretched already.
-
-    For a piece of a picture, whose contrast must not be stretched by itself; ``factor`` is a
-    number.
-    """
-    size = check_working_size(model, image.shape, factor)
-    return next(_run(model, [(_resize(torch.from_numpy(image)[None, None], size)[0], image.shape)]))
-
-
-def check_working_size(
-    model: ResNet18FPN, shape: tuple[int, int], scale: float | str
-) -> tuple[int, int]:
-    """The size at which the network sees a picture of ``shape`` (H, W); too large is refused."""
-    factor = scale_factor(model, shape, scale)
-    height, width = (max(1.0, side * factor) for side in shape)
-    if height * width > MAX_PIXELS:
-        raise InputError(
-            f"a picture of {shape[0]} x {shape[1]} pixels, enlarged {factor:.3g} "
-            f"times, has {height * width:.3g} pixels; expected {MAX_PIXELS:,} at most. Give a "
-            "smaller scale (a larger nucleus size), or cut the picture into pieces."
-        )
-    return round(height), round(width)
-
-
-def _run(model: ResNet18FPN, waiting: list[tuple[Tensor, tuple[int, int]]]) -> Iterator[np.ndarray]:
-    batch = torch.stack([picture for picture, _ in waiting])  # (N, 1, h, w)
-    with evaluating(model), torch.inference_mode():
-        probability = torch.sigmoid(_in_tiles(for_prediction(model), batch))  # (N, 1, h, w)
-    for one, (_, shape) in zip(probability, waiting, strict=True):
-        yield _resize(one[None], shape)[0, 0].clamp(0, 1).numpy()  # (H, W)
-
-
-def _in_tiles(network: nn.Module, batch: Tensor) -> Tensor:
-    """Logits (N, 1, h, w) float32 of a batch, piece by piece where it is large.
-
-    Each piece sees ``HALO`` pixels beyond what is kept of its answer, as far as the network looks,
-    so the pieces together are what the whole would give, in less memory.
-    """
-    one = next(network.parameters(), torch.empty(0))
-    answers = []
-    for rows, rows_seen in _pieces(batch.shape[2]):
-        row = []
-        for cols, cols_seen in _pieces(batch.shape[3]):
-            seen = batch[:, :, slice(*rows_seen), slice(*cols_seen)]
-            seen = seen.to(one.device, one.dtype, memory_format=torch.channels_last)
-            answer = network(seen).float().cpu()
-            top, left = rows[0] - rows_seen[0], cols[0] - cols_seen[0]
-            row.append(answer[:, :, top : top + rows[1] - rows[0], left : left + cols[1] - cols[0]])
-        answers.append(torch.cat(row, dim=3))
-    return torch.cat(answers, dim=2)
-
-
-def _pieces(side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Cut a side of so many pixels: (start, end) of each piece, and of what is seen for it."""
-    if side <= TILE + 2 * HALO:
-        return [((0, side), (0, side))]
-    return [
-        (
-            (start, min(start + TILE, side)),
-            (max(start - HALO, 0), min(start + TILE + HALO, side)),
-        )
-        for start in range(0, side, TILE)
-    ]
-
-
-def _resize(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, 1, H, W) to (N, 1, *size); made smaller, each pixel averages all that it covers."""
-    if pictures.shape[-2:] == tuple(size):
-        return pictures
-    return functional.interpolate(
-        pictures, size=size, mode="bilinear", align_corners=False, antialias=True
-    )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` into eval mode, and back into the mode it had."""
-    with keeping_mode(model):
-        model.eval()
-        yield
-
-
-@contextmanager
-def keeping_mode(model: nn.Module) -> Iterator[None]:
-    """Bring each part of ``model`` back into the mode it had: some may have been frozen in eval."""
-    modes = [(part, part.training) for part in model.modules()]
-    try:
-        yield
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
 
 
 def label_nuclei(

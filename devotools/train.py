@@ -14,9 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from devotools._validate import InputError, check_count, check_fraction, check_positive
+from devotools.inference import evaluating, keeping_mode
 from devotools.losses import segmentation_loss
 from devotools.metrics import THRESHOLD
-from devotools.predict import evaluating, keeping_mode
 from devotools.runtime import choose_device, has_fast_bfloat16
 
 

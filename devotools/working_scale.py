@@ -1,32 +1,43 @@
-"""At what scale to look at a picture: where the network sees nuclei of the size it knows."""
+"""At what scale to look at a picture: where the network sees nuclei of the size that it knows.
+
+A network that has learned from nuclei of many sizes finds them at neighbouring scales too, and then
+agrees with itself about how large they are in the picture. What it takes for a nucleus by mistake
+changes from scale to scale. So a size is believed when two scales agree on it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
 
+from devotools.inference import MAX_PIXELS, predict_stretched
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN
-from devotools.predict import predict_stretched
 
-FACTORS = (0.25, 0.5, 1.0, 2.0)
-SEEN = 1024  # side of what the network sees of a piece, in its own pixels
+STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # scales to try, as multiples of the usual one
+MOST = 4.0  # enlarging a picture more than so many times shows nothing new
+SIDE = 2048  # of what is looked at of a picture, its middle, in pixels of the network
 KNOWN = (0.4, 2.5)  # nuclei so many times the usual size are still found well
+RIGHT = (0.55, 1.9)  # a median within these needs no other scale
 SURE = 0.8  # mean probability of a nucleus that can be counted on
+AGREE = 1.3  # two scales agree when their sizes differ by no more than this factor
 
 
 def sure_nuclei(probability: np.ndarray, usual: float) -> np.ndarray:
     """Diameters (px) of what are surely nuclei in a probability map (H, W), in its own pixels.
 
-    ``usual`` is the diameter that the model knows; what is far from it is left out, and so is what
-    touches the border.
+    ``usual`` is the diameter that the model knows, in the same pixels; what is far from it is left
+    out, and so is what touches the border.
     """
     pieces, count = ndimage.label(probability >= THRESHOLD)
+    if not count:
+        return np.empty(0)
     numbers = np.arange(1, count + 1)
-    areas = ndimage.sum_labels(np.ones_like(probability), pieces, numbers)
-    means = ndimage.mean(probability, pieces, numbers) if count else np.empty(0)
+    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    means = ndimage.mean(probability, pieces, numbers)
     border = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
     diameters = 2 * np.sqrt(areas / np.pi)
     low, high = (share * usual for share in KNOWN)
@@ -34,33 +45,65 @@ def sure_nuclei(probability: np.ndarray, usual: float) -> np.ndarray:
     return diameters[sure & ~np.isin(numbers, border)]
 
 
-def best_scale(
-    model: ResNet18FPN,
-    pieces: Sequence[np.ndarray],
-    factors: Sequence[float] = FACTORS,
-) -> float:
-    """The factor at which ``pieces`` of a picture, stretched (H, W) float32, show most nuclei.
+def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, factor: float) -> float:
+    """The factor to look at a picture with, when it has been looked at with ``factor`` once.
 
-    Each piece is looked at from its middle at each of the ``factors``; the one where sure nuclei
-    cover the largest share wins, and is refined so that their median has the size that the model
-    was trained for. Without any nucleus anywhere, or a model that does not know its size, it is 1.
+    ``image`` is (H, W) float32, stretched; ``answer`` the probability that the network gave, in
+    its own pixels. Where nuclei of the size that the model knows are seen, ``factor`` is right.
+    Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as it is.
     """
     usual = model.working_nucleus
-    if usual is None:
-        return 1.0
-    best, share = 1.0, 0.0
-    for factor in factors:
-        found, seen = [], 0
-        for piece in pieces:
-            middle = _middle(piece, round(SEEN / factor))
-            probability = predict_stretched(model, middle, factor)
-            found.append(sure_nuclei(probability, usual / factor))
-            seen += middle.size
-        diameters = np.concatenate(found)
-        covered = float((diameters**2).sum()) / seen
-        if covered > share:
-            best, share = usual / float(np.median(diameters)), covered
+    if usual is None or not model.working_side:
+        return factor
+    found = sure_nuclei(answer.reshape(answer.shape[-2:]), usual)
+    low, high = (share * usual for share in RIGHT)
+    if found.size and low <= np.median(found) <= high:
+        return factor
+    size = nucleus_size(model, [image], [factor * step for step in STEPS])
+    if size is None or low <= size * factor <= high:
+        return factor
+    return usual / size
+
+
+def nucleus_size(
+    model: ResNet18FPN, pieces: Sequence[np.ndarray], factors: Sequence[float]
+) -> float | None:
+    """Usual diameter (px) of the nuclei in pieces (H, W) float32 of a picture, stretched; or None.
+
+    The pieces are looked at from their middle at each of the rising ``factors``. Neighbours that
+    find about as many nuclei of about the same size agree; the pair that covers the largest share
+    of the picture with them is believed.
+    """
+    looks = [_look(model, pieces, factor) for factor in factors if factor <= MOST]
+    looks = [look for look in looks if look is not None]
+    best, share = None, 0.0
+    for (count, size, covered), (next_count, next_size, next_covered) in pairwise(looks):
+        if not count or not next_count:
+            continue
+        same_size = max(size, next_size) <= AGREE * min(size, next_size)
+        same_count = max(count, next_count) <= 2 * min(count, next_count)
+        if same_size and same_count and min(covered, next_covered) > share:
+            best, share = (size + next_size) / 2, min(covered, next_covered)
     return best
+
+
+def _look(
+    model: ResNet18FPN, pieces: Sequence[np.ndarray], factor: float
+) -> tuple[float, float, float] | None:
+    """Sure nuclei a pixel, their median diameter (px), and the share that they cover."""
+    found, seen = [], 0
+    for piece in pieces:
+        middle = _middle(piece, round(SIDE / factor))
+        if min(middle.shape) * factor < 32 or middle.size * factor**2 > MAX_PIXELS:
+            return None
+        probability = predict_stretched(model, middle, factor)
+        found.append(sure_nuclei(probability, model.working_nucleus / factor))
+        seen += middle.size
+    diameters = np.concatenate(found)
+    if not diameters.size:
+        return 0.0, 0.0, 0.0
+    covered = float(np.pi / 4 * (diameters**2).sum()) / seen
+    return len(diameters) / seen, float(np.median(diameters)), covered
 
 
 def _middle(piece: np.ndarray, side: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import devotools.predict as predict
+import devotools.inference as inference
 from devotools import ResNet18FPN, label_nuclei, load_model, predict_probability
 from devotools.inference import fold_batch_norm, for_prediction
 from devotools.runtime import has_fast_bfloat16
@@ -108,12 +108,12 @@ def test_tiles_together_are_the_whole(shape, monkeypatch):
     batch = torch.rand(1, 1, *shape)
     with torch.inference_mode():
         whole = network(batch)
-        monkeypatch.setattr(predict, "TILE", 32)
-        monkeypatch.setattr(predict, "HALO", 64)
-        rough = predict._in_tiles(network, batch)
-        monkeypatch.setattr(predict, "HALO", 288)
-        monkeypatch.setattr(predict, "_pieces", lambda side: pieces(side, 32, 288))
-        exact = predict._in_tiles(network, batch)
+        monkeypatch.setattr(inference, "TILE", 32)
+        monkeypatch.setattr(inference, "HALO", 64)
+        rough = inference._in_tiles(network, batch)
+        monkeypatch.setattr(inference, "HALO", 288)
+        monkeypatch.setattr(inference, "_pieces", lambda side: pieces(side, 32, 288))
+        exact = inference._in_tiles(network, batch)
     assert rough.shape == exact.shape == whole.shape
     torch.testing.assert_close(exact, whole, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(rough, whole, rtol=1e-4, atol=1e-4)  # a small halo is seen

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "devotools"
 LAYERS = {
     0: ["_files", "_validate", "runtime"],
     1: ["images", "augment", "model", "losses", "metrics", "measure", "synthetic"],
-    2: ["datasets", "train", "inference", "predict", "working_scale", "plots", "evaluation"],
+    2: ["datasets", "inference", "working_scale", "predict", "train", "plots", "evaluation"],
     3: ["recipe", "exercises", "exchange", "pipeline"],
     4: ["ui", "cli"],
     5: ["__init__", "__main__"],

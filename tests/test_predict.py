@@ -19,6 +19,8 @@ from devotools.predict import label_nuclei, predict_probabilities, predict_proba
 class Watching(Bright):
     """Bright, and it remembers what it was shown and in which mode."""
 
+    working_nucleus = None  # so it does not look again at another scale
+
     def __init__(self, working_side=None):
         super().__init__()
         self.working_side = working_side

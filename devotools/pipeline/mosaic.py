@@ -38,6 +38,7 @@ from devotools.images import (
     replace_file,
     to_grey,
 )
+from devotools.inference import HALO, TILE, predict_stretched
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
@@ -47,14 +48,15 @@ from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.settings import Settings
 from devotools.plots import draw_overlay
-from devotools.predict import HALO, TILE, label_nuclei, predict_stretched
-from devotools.working_scale import best_scale
+from devotools.predict import label_nuclei
+from devotools.working_scale import nucleus_size
 
 MOSAIC_PIXELS = 2**24  # larger than 4096 x 4096: window by window
 MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucleus of that size
 OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
 SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
 LABEL_TILE = 512
+FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # scales at which a mosaic is looked at first
 
 
 def is_mosaic(path: Path) -> bool:
@@ -281,7 +283,9 @@ def scale_of(network: ResNet18FPN, pixels: Pixels, scale: float | str) -> float:
         top = int(np.clip(row * pixels.shape[0] - side / 2, 0, pixels.shape[0] - side))
         left = int(np.clip(col * pixels.shape[1] - side / 2, 0, pixels.shape[1] - side))
         pieces.append(pixels.stretched(slice(top, top + side), slice(left, left + side)))
-    return best_scale(network, pieces)
+    usual = getattr(network, "working_nucleus", None)
+    size = None if usual is None else nucleus_size(network, pieces, FACTORS)
+    return 1.0 if size is None else usual / size
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from PIL import Image
 from devotools._validate import InputError
 from devotools.exchange.roi_export import export_rois
 from devotools.images import read_image, replace_file, write_labels
+from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
@@ -29,12 +30,7 @@ from devotools.pipeline.report import uncertainty
 from devotools.pipeline.settings import Settings
 from devotools.pipeline.workshop import Workshop
 from devotools.plots import draw_overlay
-from devotools.predict import (
-    check_working_size,
-    label_nuclei,
-    predict_probabilities,
-    scale_factor,
-)
+from devotools.predict import label_nuclei, predict_scaled
 
 
 @dataclass(frozen=True)
@@ -73,12 +69,11 @@ def segment_chunk(
                 yield waiting[-1].image
 
     before = time.perf_counter()
-    for probability in predict_probabilities(network, images(), scale=settings.scale):
+    for probability, factor in predict_scaled(network, images(), scale=settings.scale):
         picture = waiting.popleft()
         now = time.perf_counter()
         if not done(picture.job):
             size, seconds = picture.image.size, now - before
-            factor = scale_factor(network, picture.image.shape, settings.scale)
             workshop.submit(size, finish, picture, probability, factor, out, settings, seconds)
         before = now
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
@@ -19,12 +20,7 @@ from devotools.pipeline.report import uncertainty
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings
 from devotools.pipeline.stacks import Stack, open_stack, write_label_stack
-from devotools.predict import (
-    check_working_size,
-    label_nuclei,
-    predict_probabilities,
-    scale_factor,
-)
+from devotools.predict import label_nuclei, predict_scaled
 
 
 def segment_stack(
@@ -44,9 +40,10 @@ def segment_stack(
     names = [job.result("labels", ".tif")]
     tally, tables, doubts = Tally(), [], []
     with open_stack(job.path) as stack:
-        check_working_size(network, stack.shape[1:], settings.scale)
+        factor = _scale_of(network, stack, settings.scale)
+        check_working_size(network, stack.shape[1:], factor)
         pixel_size_um = settings.pixel_size_um or stack.pixel_size_um
-        sections = _segmented(network, stack, settings, doubts)
+        sections = _segmented(network, stack, factor, settings, doubts)
 
         def recorded() -> Iterator[np.ndarray]:
             for number, (image, labels) in enumerate(sections):
@@ -69,7 +66,6 @@ def segment_stack(
         solid = tally.table(
             pixel_size_um=pixel_size_um, section_thickness_um=stack.section_thickness_um
         ).drop(columns="image")
-        factor = scale_factor(network, stack.shape[1:], settings.scale)
     return Outcome(
         image=job.image,
         nuclei=len(solid),
@@ -84,8 +80,16 @@ def segment_stack(
     )
 
 
+def _scale_of(network: ResNet18FPN, stack: Stack, scale: float | str) -> float:
+    """One scale for all sections: as set, or what is usual in three of them."""
+    if scale != "auto":
+        return float(scale)
+    looked_at = (stack.section(len(stack) * quarter // 4) for quarter in (1, 2, 3))
+    return float(np.median([factor for _, factor in predict_scaled(network, looked_at)]))
+
+
 def _segmented(
-    network: ResNet18FPN, stack: Stack, settings: Settings, doubts: list[float]
+    network: ResNet18FPN, stack: Stack, factor: float, settings: Settings, doubts: list[float]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each section's image and labels, numbered alike through the stack."""
     waiting: deque[np.ndarray] = deque()
@@ -96,8 +100,7 @@ def _segmented(
             yield image
 
     def labelled() -> Iterator[np.ndarray]:
-        maps = predict_probabilities(network, images(), scale=settings.scale)
-        for probability in maps:
+        for probability, _ in predict_scaled(network, images(), scale=factor):
             labels = label_nuclei(
                 probability, threshold=settings.threshold, min_area=settings.min_area
             )
