@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-WIDTH, HEIGHT = 720, 280
-LEFT, RIGHT, TOP, BOTTOM = 76, 708, 32, 216
+WIDTH, HEIGHT = 720, 290
+LEFT, RIGHT, TOP, BOTTOM = 76, 708, 42, 226
 BINS = 24
 MOST_BARS = 240  # a longer series is told by means of neighbours: more bars cannot be seen
 

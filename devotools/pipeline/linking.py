@@ -55,9 +55,10 @@ def link_sections(
     than ``min_iou``: where one nucleus ends another may begin near by. None bridges nothing.
 
     What finds no partner is new; ids are 1, 2, 3 ... in the order of the sections. The sections
-    must lie on each other as in the embryo: align them before. Only the last three are kept in
-    memory. Raises :class:`~devotools._validate.InputError` for anything but label images of one
-    size. Source: Kuhn's assignment, ``scipy.optimize.linear_sum_assignment``.
+    must lie on each other as in the embryo: align them before. Where a nucleus spans two sections
+    or fewer, a link is a guess (``benchmarks/results/linking.json``). Only the last three are kept
+    in memory. Raises :class:`~devotools._validate.InputError` for anything but label images of
+    one size. Source: Kuhn's assignment, ``scipy.optimize.linear_sum_assignment``.
 
     >>> sections = [np.array([[0, 1, 1, 0, 2]]), np.array([[0, 5, 5, 0, 0]])]
     >>> [section.tolist() for section in link_sections(sections)]

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-import devotools
 from devotools import runtime
 from devotools._validate import InputError, check_image, check_labels, check_same_shape
 from devotools.images import replace_file
@@ -82,9 +81,10 @@ def write_report(
     ranked = done["uncertainty"].notna().any()
     shown = done.sort_values("uncertainty", ascending=False, kind="stable") if ranked else done
     known = {} if overlays is None else overlays
+    made_with = dict(runtime.report() if versions is None else versions)
     page = _template().render(
         title=f"Nuclei in {len(done):,} picture{'s' * (len(done) != 1)}",
-        version=devotools.__version__,
+        version=made_with.get("devotools", ""),
         facts=_facts(images, areas, square_um),
         histogram=area_chart(areas) if len(areas) else None,
         series=series[:MOST_SERIES],
@@ -98,7 +98,7 @@ def write_report(
             for row in failed.head(MOST_FAILURES).itertuples()
         ],
         settings=list(_flat(_read_settings(out / "settings.json"))),
-        versions=list((runtime.report() if versions is None else versions).items()),
+        versions=list(made_with.items()),
     )
     target = out / "report.html"
     with replace_file(target) as temporary:
