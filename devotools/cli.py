@@ -296,12 +296,11 @@ def segment(
 
 def _outcomes(network, jobs, results, workers, scheduler, device):
     """Run on this machine, or on the workers asked for."""
-    from devotools.pipeline import segment_jobs
+    from devotools.pipeline import connect, segment_jobs, segment_on_cluster
 
     if workers is None and scheduler is None:
         yield from segment_jobs(network, jobs, results)
         return
-    from devotools.pipeline.cluster import connect, segment_on_cluster
 
     with connect(scheduler, workers) as client:
         yield from segment_on_cluster(client, jobs, results, device)

@@ -52,7 +52,7 @@ def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, fact
     its own pixels. Where nuclei of the size that the model knows are seen, ``factor`` is right.
     Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as it is.
     """
-    usual = model.working_nucleus
+    usual = getattr(model, "working_nucleus", None)
     if usual is None or not model.working_side:
         return factor
     found = sure_nuclei(answer.reshape(answer.shape[-2:]), usual)

@@ -22,7 +22,7 @@ __getattr__, __dir__, _ = _lazy.attach(
     submod_attrs={
         "bioimageio_export": ["export_bioimageio"],
         "onnx_export": ["export_onnx"],
-        "roi_export": ["export_rois"],
+        "roi_export": ["add_rois", "export_rois"],
     },
 )
 
@@ -31,6 +31,7 @@ __all__ = [
     "ImportRow",
     "MaskSet",
     "WormImages",
+    "add_rois",
     "clean_mask",
     "export_bioimageio",
     "export_onnx",

@@ -40,17 +40,31 @@ def export_rois(labels: np.ndarray, path: str | Path) -> list[str]:
     [[0, 1, 1], [2, 2, 0]]
     """
     labels = check_labels(labels)
-    ids, regions = _regions(labels)
-    digits = max(4, len(str(ids.max(initial=0))))
-    names = [f"{number:0{digits}d}.roi" for number in ids]
+    ids = np.unique(labels[labels > 0])
     _check(path, labels.shape, len(ids))
     with (
         replace_file(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file,
     ):
-        for name, region in zip(names, regions, strict=True):
-            corners = outline(region.image) + region.bbox[:2]
-            file.writestr(name, roi_bytes(corners, name))
+        return add_rois(file, labels, digits=max(4, len(str(ids.max(initial=0)))))
+
+
+def add_rois(
+    file: zipfile.ZipFile,
+    labels: np.ndarray,
+    *,
+    corner: tuple[int, int] = (0, 0),
+    digits: int = 4,
+) -> list[str]:
+    """Add the nuclei of one window of a picture to an open ``RoiSet.zip``; return their names.
+
+    ``labels`` (h, w) is the window, ``corner`` its first row and column in the picture.
+    """
+    names = []
+    for number, region in zip(*_regions(labels), strict=True):
+        names.append(f"{number:0{digits}d}.roi")
+        corners = outline(region.image) + region.bbox[:2] + np.array(corner)
+        file.writestr(names[-1], roi_bytes(corners, names[-1]))
     return names
 
 

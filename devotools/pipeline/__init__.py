@@ -5,6 +5,7 @@ is done, `runner` works through them: `segmenting` for ordinary pictures, `stack
 for stacks and large ones, `cluster` for many machines. `outcome` and `report` tell the result.
 """
 
+from devotools.pipeline.cluster import connect, segment_on_cluster
 from devotools.pipeline.jobs import Job, find_jobs
 from devotools.pipeline.outcome import Outcome, table_rows, write_tables
 from devotools.pipeline.results import Results, open_results
@@ -16,9 +17,11 @@ __all__ = [
     "Outcome",
     "Results",
     "Settings",
+    "connect",
     "find_jobs",
     "open_results",
     "segment_jobs",
+    "segment_on_cluster",
     "settings_for",
     "table_rows",
     "write_tables",

@@ -26,7 +26,7 @@ from skimage.measure import regionprops
 
 from devotools._files import cannot_write
 from devotools._validate import InputError
-from devotools.exchange.roi_export import outline, roi_bytes
+from devotools.exchange import add_rois
 from devotools.images import (
     COLOURED,
     FORMATS,
@@ -252,7 +252,8 @@ def segment_mosaic(
                     tables.append(_measured(own, image, window, pixel_size_um))
                     doubts.append((following - count - 1, uncertainty(probability, own)))
                     if rois is not None:
-                        _add_rois(rois, own, window)
+                        corner = window.rows.start, window.cols.start
+                        add_rois(rois, own, corner=corner, digits=6)
                 count = following - 1
                 progress()
         _write_canvas(out / names[0], canvas)
@@ -323,13 +324,6 @@ def _rois(path: Path) -> Iterator[zipfile.ZipFile]:
             yield file
         if not file.namelist():
             temporary.unlink()
-
-
-def _add_rois(file: zipfile.ZipFile, own: np.ndarray, window: Window) -> None:
-    for region in regionprops(own):
-        corner = np.array([window.rows.start, window.cols.start]) + region.bbox[:2]
-        name = f"{region.label:06d}.roi"
-        file.writestr(name, roi_bytes(outline(region.image) + corner, name))
 
 
 def _write_canvas(path: Path, canvas: np.ndarray) -> None:

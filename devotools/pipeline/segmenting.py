@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from devotools._validate import InputError
-from devotools.exchange.roi_export import export_rois
+from devotools.exchange import export_rois
 from devotools.images import read_image, replace_file, write_labels
 from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
