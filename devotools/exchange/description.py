@@ -75,8 +75,9 @@ def _before(model: ResNet18FPN) -> list[dict[str, Any]]:
         "how": (
             "The factor is longest_side / max(height, width); the new sides are "
             f"max(1, side * factor), rounded, a half to the even number. {RESIZING} Where no "
-            "nucleus of about the size working_nucleus is seen then, devotools looks again at other "
-            "scales; where nuclei are of another size, choose the factor that brings them to it."
+            "nucleus of about the size working_nucleus is seen then, devotools looks again at "
+            "other scales; where nuclei are of another size, take the factor that brings them to "
+            "it."
         ),
     }
     return [
