@@ -214,6 +214,18 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(pictures, tmp_path, mo
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_a_folder_that_vanishes_ends_the_run(pictures, tmp_path, monkeypatch):
+    out, add = tmp_path / "out", wing.Results.add
+
+    def add_and_lose(results, outcome):
+        add(results, outcome)
+        shutil.rmtree(out, ignore_errors=True)
+
+    monkeypatch.setattr(wing.Results, "add", add_and_lose)
+    with pytest.raises(InputError, match="has vanished"):
+        run(pictures, out)
+
+
 def test_the_rois_of_a_picture_are_written(pictures, tmp_path):
     from devotools.exchange import read_rois, rois_to_labels
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from devotools._files import cannot_write
+from devotools._files import WriteError, cannot_write
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.outcome import Outcome
 
@@ -46,6 +46,11 @@ class Journal:
         """Write one line, and let it reach the file before anything else is done."""
         # ASCII with escapes: any file name can be written, also one that is not UTF-8
         line = json.dumps(outcome.to_dict()).encode() + b"\n"
+        if self.has_vanished():
+            raise WriteError(
+                f"the folder {str(self.path.parent)!r} has vanished while results were being "
+                "written; expected it to stay. Run again, into a folder that nothing else removes."
+            )
         try:
             self._file.seek(0, 2)
             place = self._file.tell()
@@ -54,6 +59,10 @@ class Journal:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self._places[outcome.image] = place
+
+    def has_vanished(self) -> bool:
+        """Whether somebody has removed the file, or the folder that it is in."""
+        return not self.path.exists()
 
     def get(self, image: str) -> Outcome | None:
         """The latest outcome of a picture, or None."""

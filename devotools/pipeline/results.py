@@ -54,7 +54,12 @@ class Results:
                 yield outcome
 
     def finish(self, jobs: Sequence[Job]) -> None:
-        """Write the tables and the report, and remove results that no picture has any more."""
+        """Write the tables and the report, and remove results that no picture has any more.
+
+        Where the folder has vanished nothing is written.
+        """
+        if self.journal.has_vanished():
+            return
         self.write_tables(jobs)
         self.remove_leftovers(jobs)
         overlays = {
