@@ -31,7 +31,7 @@ include_patterns = [
 ]
 exclude_patterns = [".venv", ".git", ".*", "build", "dist", "notebooks", "shared"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -58,6 +58,9 @@ html_theme_options = {
         "color-brand-primary": "#56b4e9",
         "color-brand-content": "#56b4e9",
         "color-brand-visited": "#dda3c3",
+        "color-api-name": "#8ecbf0",
+        "color-api-pre-name": "#8ecbf0",
+        "color-api-keyword": "#b0b0b0",
     },
 }
 pygments_style = "a11y-high-contrast-light"
