@@ -92,8 +92,8 @@ REACHED = """() => {
 def test_tab_reaches_links_and_shows_where_it_is(browser, pages):
     with shown(browser, pages / "docs" / "the-command.html", DESKTOP) as page:
         wanted = page.evaluate(
-            "() => [...document.querySelectorAll('article a[href]:not(.headerlink)')].map(a => 'A ' + "
-            "a.getAttribute('href'))"
+            "() => [...document.querySelectorAll('article a[href]:not(.headerlink)')]"
+            ".map(a => 'A ' + a.getAttribute('href'))"
         )
         reached = []
         for _ in range(400):
