@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from lesson_notebooks import ROOT
 from looking import DESKTOP, FAINT, HEADINGS, NAMELESS, PHONE, PICTURES, chromium, jumps, shown
 from test_browser import UNREACHABLE
 
 import devotools
+from devotools.cli import app
 
 CONF = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
 INCLUDED = re.search(r"include_patterns = \[(.*?)\]", CONF, re.DOTALL)[1]
@@ -21,6 +23,10 @@ PAGES = sorted(
 )
 API = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs" / "api").glob("*.md"))
 
+COMMAND = (ROOT / "docs" / "the-command.md").read_text(encoding="utf-8")
+SEGMENT = typer.main.get_command(app).commands["segment"]
+OPTIONS = sorted(name for option in SEGMENT.params for name in option.opts if name[:2] == "--")
+
 browsing = pytest.mark.browser
 each_page = pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
 
@@ -30,6 +36,16 @@ def test_every_public_name_stands_on_a_page(name):
     assert re.search(rf"^\.\. auto\w+:: devotools\.{name}$", API, re.MULTILINE), (
         f"add `.. autofunction:: devotools.{name}` to a page in docs/api/"
     )
+
+
+@pytest.mark.parametrize("verb", typer.main.get_command(app).commands)
+def test_every_verb_stands_on_the_page_of_the_command(verb):
+    assert f"| `{verb}` |" in COMMAND
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_segment_is_explained(option):
+    assert f"`{option}" in COMMAND or f" {option} " in COMMAND
 
 
 @pytest.fixture(scope="module")

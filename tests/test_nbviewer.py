@@ -17,7 +17,14 @@ pytestmark = pytest.mark.browser
 LESSONS = sorted(NOTEBOOKS.rglob("[0-9][0-9]_*.ipynb"))
 IDS = [path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in LESSONS]
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=IDS)
-LOOKS = {"phone, light": (PHONE, "light"), "desktop, dark": (DESKTOP, "dark")}
+# nbviewer's pages look as nbconvert's classic ones. Its newer template has a dark theme; on a phone
+# it cuts off long lines of code, whatever they are, so it is looked at on a desktop.
+LOOKS = {
+    "phone": (PHONE, {"template_name": "classic"}),
+    "desktop": (DESKTOP, {"template_name": "classic"}),
+    "dark": (DESKTOP, {"template_name": "lab", "theme": "dark"}),
+}
+NOT_OURS = "pre, .prompt, .jp-InputPrompt, .jp-OutputPrompt, .anchor-link"  # colours of code
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +36,17 @@ def browser():
 @each_lesson
 @pytest.mark.parametrize("look", LOOKS)
 def test_reads_well(browser, tmp_path, lesson, look):
-    """nbconvert's own template, with nothing of ours."""
-    size, theme = LOOKS[look]
+    """nbconvert's own templates, with nothing of ours."""
+    size, options = LOOKS[look]
     notebook = nbformat.read(lesson, as_version=4)
-    html, _ = HTMLExporter(theme=theme).from_notebook_node(notebook)
+    html, _ = HTMLExporter(**options).from_notebook_node(notebook)
     path = tmp_path / "page.html"
     path.write_text(html, encoding="utf-8")
-    with shown(browser, path, size, theme) as page:
+    with shown(browser, path, size) as page:
         assert jumps(page.evaluate(HEADINGS)) == []
         assert page.evaluate(NAMELESS) == []
         assert page.evaluate(UNREACHABLE) == []
-        # Colours inside code are JupyterLab's.
-        assert page.evaluate(FAINT, "pre, .jp-InputPrompt, .jp-OutputPrompt, .anchor-link") == []
+        assert page.evaluate(FAINT, NOT_OURS) == []
         pictures = page.evaluate(PICTURES)
         assert len(pictures) == len(links.addresses("")) + sum(
             map(len, map(figures, notebook.cells))
