@@ -38,8 +38,8 @@ def test_badges_can_be_read(name):
     _, _, ground, ink = LOOKS[name]
     assert contrast(*DARK) >= 4.5
     assert contrast(ground, ink) >= 4.5
-    stored = Image.open(links.BADGES / f"{name}.png")
-    assert stored.size == draw(*LOOKS[name]).size, "python tools/badges.py"
+    with Image.open(links.BADGES / f"{name}.png") as stored:
+        assert stored.size == draw(*LOOKS[name]).size, "python tools/badges.py"
     assert (links.BADGES / f"{name}.png").stat().st_size < 2000
 
 
