@@ -6,6 +6,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.installed
 READY_BROWSER := $(VENV)/.installed-browser
+READY_DOCS := $(VENV)/.installed-docs
 
 # No remark about newer pips in the middle of a run.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks budget bench weights card lint format constraints clean
+.PHONY: help setup run test test-browser lab notebooks budget bench weights card docs offline lint format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -22,7 +23,7 @@ setup: $(READY) ## make the environment in .venv (minutes the first time, a seco
 
 # The stamp goes first and comes back last: after a failed install the next call installs again.
 $(READY): pyproject.toml constraints.txt tools/check_python.py
-	@rm -f $(READY) $(READY_BROWSER)
+	@rm -f $(READY) $(READY_BROWSER) $(READY_DOCS)
 	@$(PYTHON) tools/check_python.py
 	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
 	@$(RUN) tools/check_python.py
@@ -35,13 +36,17 @@ $(READY_BROWSER): $(READY)
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,browser]"
 	@touch $(READY_BROWSER)
 
+$(READY_DOCS): $(READY)
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,docs]"
+	@touch $(READY_DOCS)
+
 run: setup ## run every lesson on drawn embryos and write the pages to build/course
 	@$(RUN) tools/run_course.py
 
 test: setup ## all tests but the browser's: units, doctests, layers, notebooks
 	$(RUN) -m pytest
 
-test-browser: $(READY_BROWSER) ## the tests that look at pages in a system Chromium
+test-browser: $(READY_BROWSER) $(READY_DOCS) ## the tests that look at pages in a system Chromium
 	$(RUN) -m pytest -m browser tests
 
 # In a container people are root, and JupyterLab wants to be told that this is meant.
@@ -67,6 +72,12 @@ weights: setup ## train the shipped model again (an hour or more on two cores)
 card: setup ## measure the shipped model again and write its card
 	$(RUN) tools/make_card.py
 
+docs: $(READY_DOCS) ## build the pages into build/docs, warnings as errors
+	@$(RUN) tools/build_docs.py
+
+offline: setup ## build one archive that installs without a network (gigabytes, some minutes)
+	$(RUN) tools/make_offline.py
+
 lint: setup ## check style
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check --exclude lessons .
@@ -74,7 +85,7 @@ lint: setup ## check style
 format: setup ## lay the code out as `make lint` wants it
 	$(RUN) -m ruff format --exclude lessons .
 
-constraints: $(READY_BROWSER) ## write the versions in .venv down in constraints.txt
+constraints: $(READY_BROWSER) $(READY_DOCS) ## write the versions in .venv down in constraints.txt
 	$(RUN) tools/make_constraints.py
 
 clean: ## remove what make has built, but not .venv

@@ -338,6 +338,40 @@ def export(
 
 
 @app.command()
+def progress(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Notebooks or folders; if none, this folder."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the table to this CSV file as well.")
+    ] = None,
+) -> None:
+    """Show which exercises are solved in your saved notebooks, and write a table for the teacher.
+
+    Example: devotools progress notebooks --out progress.csv
+
+    Reads what the check cells showed when the notebooks were saved; runs nothing.
+    """
+    from devotools.exercises import read_progress
+    from devotools.images import replace_file
+
+    table = read_progress(paths or [Path()])
+    for notebook, rows in table.groupby("notebook", sort=False):
+        typer.echo(notebook)
+        for row in rows.itertuples():
+            message = f": {row.message}" if row.status == "not yet" else ""
+            title = f"  {row.title}" if row.title else ""
+            typer.echo(f"  {row.exercise}{title}: {row.status}{message}")
+    solved = (table["status"] == "solved").sum()
+    typer.echo(f"{solved} of {len(table)} exercises solved")
+    if out is not None:
+        with replace_file(out) as temporary:
+            table.to_csv(temporary, index=False)
+        typer.echo(f"table written as {out}")
+
+
+@app.command()
 def doctor() -> None:
     """Tell what to paste into a bug report: versions, system, device.
 

@@ -7,6 +7,7 @@ import re
 import budget
 import build_notebooks
 import lesson_notebooks
+import links
 import pytest
 from lesson_notebooks import LessonError, lesson_paths
 
@@ -130,10 +131,11 @@ def test_writes_budget_table_and_header(course, capsys):
     assert f"20 minutes to read, 1 minute\n# to run. **Memory:** {memory} GB. **Internet:**" in text
     assert text.replace("1 minute\n", "7 minutes\n").replace(memory, "9.9") == TEXT
     readme = budget.README.read_text(encoding="utf-8")
-    shown = (
-        f"| [1. A title](notebooks/01_small.ipynb) | something; anything | 1 | {memory} GB | 2 MB |"
-    )
+    ways = links.badges("notebooks/01_small.ipynb", "docs/images/badges/")
+    shown = f"| [1. A title](notebooks/01_small.ipynb) | {ways} | 1 | {memory} GB | something; any"
     assert shown in readme
+    again = budget.with_table(readme, {"01_small": "1. A title"}, {"01_small": row})
+    assert again == readme
     assert readme.startswith("# Course\n\n<!-- budget -->\n| lesson |")
     assert readme.endswith("<!-- /budget -->\n\nThe rest.\n")
     printed = capsys.readouterr()
@@ -170,8 +172,9 @@ def test_only_measures_those_named_and_keeps_the_rest(course, monkeypatch, capsy
     monkeypatch.setattr(budget, "measure", lambda lesson: measured.append(lesson.stem) or ROW)
     assert budget.main(["--only", "02_other"]) == 0
     assert measured == ["02_other"]
-    assert "[1. A title](notebooks/01_small.ipynb) | something; anything | ? | ? | ? |" in (
-        budget.README.read_text(encoding="utf-8")
+    readme = budget.README.read_text(encoding="utf-8")
+    assert re.search(
+        r"\(notebooks/01_small.ipynb\) \| .* \| \? \| \? \| something; anything \|", readme
     )
     assert budget.main(["--only", "lessons/01_small.py"]) == 0
     assert list(budget.read_budget()) == ["01_small", "02_other"]

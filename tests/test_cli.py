@@ -498,7 +498,9 @@ def test_doctor_reports_versions_and_the_model(devotools):
         assert word in said
 
 
-@pytest.mark.parametrize("verb", ["synthesize", "import", "train", "evaluate", "segment", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["synthesize", "import", "train", "evaluate", "segment", "progress", "doctor"]
+)
 def test_help_shows_an_example(devotools, verb):
     code, said, _ = devotools(verb, "--help")
     assert code == 0

@@ -1,14 +1,18 @@
 """Text and notebooks are one lesson: identical by content, executed, described, and in order."""
 
+import base64
 import os
 import re
 import subprocess
 import sys
+from io import BytesIO
 from itertools import pairwise
 
 import build_notebooks
 import lesson_notebooks
+import links
 import nbformat
+import numpy as np
 import pytest
 import run_course
 from lesson_notebooks import (
@@ -21,10 +25,14 @@ from lesson_notebooks import (
     finish,
     lesson_paths,
     read_lesson,
+    with_ways_in,
     without_solutions,
 )
+from PIL import Image
+from small_png import LARGEST_ERROR, largest_error, smaller_png
 
 LONGEST_CELL = 30  # lines
+LARGEST_NOTEBOOK = 1.4e6  # bytes: a phone loads it, and GitHub and nbviewer show it
 LESSONS = lesson_paths()
 BOTH = [folder / f"{path.stem}.ipynb" for path in LESSONS for folder in (NOTEBOOKS, SOLUTIONS)]
 
@@ -119,6 +127,36 @@ def test_nothing_of_the_machine_is_stored(path):
         assert set(cell.metadata) <= {"tags"}
         for output in cell.get("outputs", []):
             assert lesson_notebooks.WIDGET_VIEW not in output.get("data", {})
+
+
+@each_notebook
+def test_size_on_disk(path):
+    assert path.stat().st_size <= LARGEST_NOTEBOOK, "`make notebooks` stores smaller figures"
+
+
+@each_notebook
+def test_figures_are_legible_on_a_dark_page_too(path):
+    """Their ground is their own: nothing of the page shows through behind dark letters."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in figures(cell):
+            picture = Image.open(BytesIO(base64.b64decode(output.data["image/png"])))
+            alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+            assert alpha.min() == 255, output.metadata["image/png"]["alt"]
+
+
+@each_notebook
+def test_ways_in(path):
+    """Badges to this very notebook; the first code cell installs on Colab and does nothing here."""
+    notebook = nbformat.read(path, as_version=4)
+    place = path.relative_to(NOTEBOOKS.parent).as_posix()
+    second_line = notebook.cells[0].source.splitlines()[2]
+    for name, address in links.addresses(place).items():
+        assert f"[![{links.WORDS[name]}](attachment:{name}.png)]({address})" in second_line
+        assert f"{name}.png" in notebook.cells[0].attachments
+    first_code = code_cells(notebook)[0]
+    assert first_code == notebook.cells[1]
+    assert f'"git+{links.repository()}"' in first_code.source
+    assert first_code.outputs == []
 
 
 @each_lesson
@@ -312,6 +350,67 @@ def test_cell_ids_follow_the_content(small_course):
     assert len(set(before)) == len(before)
 
 
+def test_ways_in_stand_in_the_copy_only(small_course):
+    text = read_lesson(small_course)
+    before = [cell.source for cell in text.cells]
+    opened = with_ways_in(text, "notebooks/01_small.ipynb")
+    assert [cell.source for cell in text.cells] == before
+    assert [cell.source for cell in opened.cells[2:]] == before[1:]
+    assert "attachments" not in text.cells[0]
+    nbformat.validate(opened)
+
+
+def test_colab_cell_installs_there_and_only_there(small_course, monkeypatch):
+    code = with_ways_in(read_lesson(small_course), "notebooks/01_small.ipynb").cells[1].source
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    exec(code, {})
+    assert called == []
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    exec(code, {})
+    (command,) = called
+    assert command[1:4] == ["-m", "pip", "install"]
+    assert command[-1] == f"git+{links.repository()}"
+
+
+def test_lesson_without_title_is_refused(small_course):
+    small_course.write_text("# %%\n1 + 1\n", encoding="utf-8")
+    with pytest.raises(LessonError, match=r"notebooks/01_small.ipynb has no title: begin it"):
+        lesson_notebooks.variants(small_course)
+
+
+def png_of(pixels):
+    file = BytesIO()
+    Image.fromarray(np.uint8(pixels)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_smaller_figures_look_the_same():
+    rows, columns = np.mgrid[:120, :160]
+    grey = 127 + 100 * np.sin(rows / 9) * np.cos(columns / 7)
+    pixels = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+    pixels[20:40, 20:60] = (0, 114, 178, 255)  # a blue patch
+    pixels[50:70, 20:60] = (255, 255, 255, 0)  # and a hole
+    data = png_of(pixels)
+    small = smaller_png(data)
+    assert len(small) < len(data)
+    assert smaller_png(small) == small
+    shown, wanted = Image.open(BytesIO(small)), Image.fromarray(np.uint8(pixels[..., :3]))
+    assert largest_error(shown, wanted) <= LARGEST_ERROR
+    assert shown.convert("RGB").getpixel((30, 30)) == (0, 114, 178)
+    assert shown.convert("RGBA").getpixel((30, 60)) == (255, 255, 255, 255)
+
+
+def test_figures_of_many_colours_keep_them():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    assert (
+        largest_error(
+            Image.open(BytesIO(smaller_png(png_of(noise)))), Image.fromarray(np.uint8(noise))
+        )
+        == 0
+    )
+
+
 def test_same_cell_twice_has_two_ids(small_course):
     small_course.write_text("# %%\nx\n\n# %%\nx\n", encoding="utf-8")
     first, second = read_lesson(small_course).cells
@@ -332,11 +431,11 @@ def test_build_then_change_then_check(small_course, capsys):
     assert build_notebooks.differences(small_course) == []
 
     solved = nbformat.read(lesson_notebooks.SOLUTIONS / "01_small.ipynb", as_version=4)
-    assert figures(solved.cells[1])[0].metadata["image/png"]["alt"] == (
+    assert figures(solved.cells[2])[0].metadata["image/png"]["alt"] == (
         "A line that rises from left to right."
     )
-    assert [cell.get("execution_count") for cell in solved.cells] == [None, 1, 2, 3]
-    assert solved.cells[3].outputs[0].data["text/plain"] == "42"
+    assert [cell.get("execution_count") for cell in solved.cells] == [None, 1, 2, 3, 4]
+    assert solved.cells[4].outputs[0].data["text/plain"] == "42"
 
     # New prose keeps the outputs and needs no kernel; new code does not.
     retitled = TEXT.replace("A title", "Another title")
@@ -348,7 +447,7 @@ def test_build_then_change_then_check(small_course, capsys):
     assert build_notebooks.differences(small_course) == []
     small_course.write_text(retitled.replace("rises", "falls"), encoding="utf-8")
     difference, _ = build_notebooks.differences(small_course)
-    assert difference.endswith("cell 2: source and alt differ from the text")
+    assert difference.endswith("cell 3: source and alt differ from the text")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
@@ -147,6 +148,42 @@ def test_binder_scripts():
     start = read("binder/start")
     assert "export OMP_NUM_THREADS=1" in start
     assert start.rstrip().endswith('exec "$@"')
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    """What Binder will build, as repo2docker renders it; no Docker is asked."""
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_binder_builds_this_environment_and_this_package(dockerfile):
+    assert re.search(r'env update -p \S+ --file "binder/environment.yml"', dockerfile)
+    assert "py-2d3-2e12" in dockerfile, "Python 3.12, as binder/environment.yml says"
+    assert re.search(r"^RUN ./binder/postBuild$", dockerfile, flags=re.MULTILINE)
+    assert "requirements.txt" not in dockerfile
+    assert "opencv" not in dockerfile
+
+
+def test_binder_starts_with_our_script(dockerfile):
+    assert re.search(r'^ENV R2D_ENTRYPOINT="\S+/binder/start"$', dockerfile, flags=re.MULTILINE)
+
+
+def test_binder_start_caps_threads_and_runs_what_it_is_given():
+    """The script itself, with a command of ours in place of Jupyter."""
+    shown = "echo $OMP_NUM_THREADS $MKL_NUM_THREADS $OPENBLAS_NUM_THREADS $NUMEXPR_NUM_THREADS"
+    command = ["bash", str(ROOT / "binder" / "start"), "bash", "-c", f"{shown} $0", "last"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 1 1 1 last\n"
+
+
+def test_what_binder_opens_is_in_the_repository():
+    """Lessons, and the notebook of the app, wherever a badge points."""
+    text = read("README.md")
+    for kind, path in re.findall(r"urlpath=(lab/tree|voila/render)/([^)&\s]+)", text):
+        assert (ROOT / path).exists(), f"{kind}: no {path}"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no executable bit")

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
+import links
 import matplotlib
 import nbformat
 import psutil
@@ -42,6 +43,7 @@ from lesson_notebooks import (
 BUDGET = ROOT / "docs" / "budget.json"
 README = ROOT / "README.md"
 LIMITS = {"minutes": 3, "memory_gb": 1.6, "minutes_together": 15}
+BADGES = links.BADGES.relative_to(links.ROOT).as_posix() + "/"
 UNITS = {"seconds": "s, kernel's start included", "memory_gb": "10^9 bytes resident at the peak"}
 BLANK = r"(?: |\n# )"  # a blank, or the end of a comment line in the lesson's text
 HEADER = re.compile(
@@ -49,7 +51,8 @@ HEADER = re.compile(
     r"\*\*Memory:\*\* )([\d.]+)( GB\.)".replace(" ", BLANK)
 )
 TABLE = re.compile(r"(<!-- budget -->\n)(.*?)(<!-- /budget -->)", re.DOTALL)
-ROW = re.compile(r"^\| \[[^\]]*\]\(notebooks/(\w+)\.ipynb\) \| ([^|]+?) \|", re.MULTILINE)
+# The name of a lesson, and the last cell of its row: what one learns, which is kept.
+ROW = re.compile(r"^\| \[[^\]]*\]\(notebooks/(\w+)\.ipynb\) \|.*?([^|]+?) \|$", re.MULTILINE)
 
 
 # --- measuring ---------------------------------------------------------------------------------
@@ -176,10 +179,7 @@ def gigabytes(row: dict) -> str:
 
 def cost_of(row: dict | None) -> str:
     """The cells of the table for what a lesson takes."""
-    if row is None:
-        return "? | ? | ?"
-    download = f"{row['download_mb']:.0f} MB" if row["download_mb"] else "none"
-    return f"{minutes(row)} | {gigabytes(row)} GB | {download}"
+    return "? | ?" if row is None else f"{minutes(row)} | {gigabytes(row)} GB"
 
 
 def with_header(text: str, row: dict, name: str) -> str:
@@ -195,20 +195,23 @@ def with_header(text: str, row: dict, name: str) -> str:
 
 
 def with_table(text: str, titles: dict[str, str], rows: dict[str, dict]) -> str:
-    """README, its table of lessons with their titles, what one learns (kept), and the budget."""
+    """README, its table of lessons with titles, badges, the budget, and what one learns (kept)."""
     found = TABLE.search(text)
     if found is None:
         raise LessonError("README.md has no <!-- budget --> and <!-- /budget --> round its table")
     learn = dict(ROW.findall(found[2]))
-    lines = ["| lesson | what you learn | minutes | memory | download |", "|---|---|--:|--:|--:|"]
+    lines = ["| lesson | open | minutes | memory | what you learn |", "|---|---|--:|--:|---|"]
     for name, title in titles.items():
+        place = f"notebooks/{name}.ipynb"
         if name not in learn:
             raise LessonError(
                 f"README.md says nothing of {name}: add the row "
-                f"'| [{title}](notebooks/{name}.ipynb) | what one learns |' to its table of lessons"
+                f"'| [{title}]({place}) | what one learns |' to its table of lessons"
             )
-        link = f"[{title}](notebooks/{name}.ipynb)"
-        lines.append(f"| {link} | {learn[name]} | {cost_of(rows.get(name))} |")
+        ways = links.badges(place, BADGES)
+        lines.append(
+            f"| [{title}]({place}) | {ways} | {cost_of(rows.get(name))} | {learn[name].strip()} |"
+        )
     return text[: found.end(1)] + "\n".join(lines) + "\n" + text[found.start(3) :]
 
 

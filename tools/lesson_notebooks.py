@@ -2,13 +2,15 @@
 
 `lessons/NN_name.py` (jupytext py:percent) is the source. From it come
 `notebooks/solutions/NN_name.ipynb`, the text cell for cell, and `notebooks/NN_name.ipynb`, which
-lacks just the cells tagged `solution`. A code cell that draws gives the alt text of its figures in
-comments, one for each figure:
+lacks just the cells tagged `solution`. Both open with badges under the title and a cell that
+installs devotools on Colab; neither stands in the text, since they say nothing about the lesson. A
+code cell that draws gives the alt text of its figures in comments, one for each figure:
 
     # alt: Two panels. Left, the section; right, the same section with its nuclei outlined
     #   in yellow (a comment line indented by three blanks carries on).
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -17,12 +19,14 @@ from pathlib import Path
 
 import ipykernel.kernelspec
 import jupytext
+import links
 import nbformat
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from small_png import smaller_png
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = ROOT / "lessons"
@@ -37,6 +41,15 @@ METADATA = {
 # Without the state of the widgets (large, and random ids) a view is an error message in Jupyter;
 # the text form beside it stays.
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+ON_COLAB = """\
+# On Google Colab this installs devotools, once a session. Anywhere else it does nothing.
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "git+{repository}"]
+    subprocess.run(install, check=True)"""
 
 
 class LessonError(Exception):
@@ -64,11 +77,15 @@ def read_lesson(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        # By content and not by position, so that a cell put in changes no other cell's id.
         content = f"{cell.cell_type}\n{cell.source}"
         seen[content] += 1
-        cell.id = hashlib.sha256(f"{seen[content]}\n{content}".encode()).hexdigest()[:12]
+        cell.id = id_of(content, seen[content])
     return notebook
+
+
+def id_of(content: str, time: int = 1) -> str:
+    """A cell's id, by content and not by position: a cell put in changes no other cell's id."""
+    return hashlib.sha256(f"{time}\n{content}".encode()).hexdigest()[:12]
 
 
 def without_solutions(notebook: NotebookNode) -> NotebookNode:
@@ -78,11 +95,35 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
     return nbformat.from_dict(student)
 
 
+def with_ways_in(notebook: NotebookNode, place: str) -> NotebookNode:
+    """A copy with badges under its title, and with the cell that installs devotools on Colab.
+
+    `place` is the notebook's path within the repository, to which the badges lead.
+    """
+    opened = nbformat.from_dict(dict(notebook))
+    opened.cells = [nbformat.from_dict(dict(cell)) for cell in notebook.cells]
+    first = opened.cells[0] if opened.cells else None
+    if first is None or first.cell_type != "markdown" or not first.source.startswith("# "):
+        raise LessonError(
+            f"{place} has no title: begin it with a text cell whose first line is '# ...'"
+        )
+    title, _, rest = first.source.partition("\n")
+    first.source = f"{title}\n\n{links.badges(place, 'attachment:')}\n{rest}".rstrip()
+    first.attachments = nbformat.from_dict(links.attachments())
+    code = ON_COLAB.format(repository=links.repository())
+    install = nbformat.v4.new_code_cell(code, id=id_of(code))
+    opened.cells.insert(1, install)
+    return opened
+
+
 def variants(path: Path) -> dict[Path, NotebookNode]:
     """Where each of a lesson's notebooks stands, and what is in it before it is executed."""
     solved = read_lesson(path)
     name = path.stem + ".ipynb"
-    return {NOTEBOOKS / name: without_solutions(solved), SOLUTIONS / name: solved}
+    return {
+        NOTEBOOKS / name: with_ways_in(without_solutions(solved), f"notebooks/{name}"),
+        SOLUTIONS / name: with_ways_in(solved, f"notebooks/solutions/{name}"),
+    }
 
 
 def alt_texts(source: str) -> list[str]:
@@ -112,7 +153,7 @@ def describe_figures(cell: NotebookNode) -> None:
 
 
 def shown_as(notebook: NotebookNode) -> list[dict]:
-    """What two notebooks must share: types, sources, tags and the alt text of each figure."""
+    """What two notebooks must share: types, sources, tags, badges, alt text of each figure."""
     content = []
     for cell in notebook.cells:
         alts = alt_texts(cell.source) if cell.cell_type == "code" else []
@@ -122,6 +163,7 @@ def shown_as(notebook: NotebookNode) -> list[dict]:
                 "type": cell.cell_type,
                 "source": cell.source,
                 "tags": cell.metadata.get("tags", []),
+                "badges": cell.get("attachments", {}),
                 "alt": drawn or alts,
             }
         )
@@ -208,7 +250,7 @@ def _where(notebook: NotebookNode, name: str, index: int, problem: str) -> str:
 
 
 def finish(executed: NotebookNode, name: str) -> NotebookNode:
-    """Make outputs fit to be stored: alt text on each figure, no widget state.
+    """Make outputs fit to be stored: small figures with alt text, no widget state.
 
     Raises `LessonError` when a cell wrote to stderr (a warning, mostly) or drew without alt text.
     """
@@ -227,4 +269,7 @@ def finish(executed: NotebookNode, name: str) -> NotebookNode:
             )
             raise LessonError(_where(executed, name, index, problem))
         describe_figures(cell)
+        for output in drawn:
+            picture = base64.b64decode(output.data["image/png"])
+            output.data["image/png"] = base64.b64encode(smaller_png(picture)).decode()
     return executed

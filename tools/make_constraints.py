@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = """\
 # The exact versions that the tests ran with: pip install -c constraints.txt -e ".[test]"
 # Made by `make constraints` from the environment in .venv. To move to newer versions: leave only
-# `pydantic<2.13` and `soupsieve<3` in this file, remove .venv, then `make constraints test`.
+# `pydantic<2.13`, `soupsieve<3` and `sphinx<9.1` in this file, remove .venv, then
+# `make constraints test`.
 # CUDA's own packages are left out: torch names those that it needs; many machines have none.
 """
 # What torch brings for a GPU differs between machines; pip and this package are no dependencies.
@@ -15,6 +16,7 @@ LEFT_OUT = ("nvidia-", "cuda-", "triton", "pip", "wheel", "devotools")
 REASONS = {
     "pydantic": "below 2.13: bioimageio.core breaks from there on",
     "soupsieve": "below 3: from there on it wants Python 3.11.5, and Debian 12 has 3.11.2",
+    "sphinx": "below 9.1: from there on it wants Python 3.12",
 }
 
 

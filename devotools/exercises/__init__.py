@@ -2,17 +2,29 @@
 
 `kit` is the machinery. Each `lesson_NN` holds the exercises of one lesson: a right answer, the
 wrong answers that people really give, and hints. `check` compares a student's answer with all.
+`read_progress` reads from saved notebooks which exercises are solved.
 """
 
 from devotools._validate import check_choice
 
 from . import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06
 from .kit import Case, Exercise, Hints, Mistake, Verdict, judge
+from .progress import read_progress
 
 LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06)
 EXERCISES = {exercise.key: exercise for lesson in LESSONS for exercise in lesson.EXERCISES}
 
-__all__ = ["EXERCISES", "Case", "Exercise", "Hints", "Mistake", "Verdict", "check", "hint"]
+__all__ = [
+    "EXERCISES",
+    "Case",
+    "Exercise",
+    "Hints",
+    "Mistake",
+    "Verdict",
+    "check",
+    "hint",
+    "read_progress",
+]
 
 
 def check(key: str, answer: object, *given: object) -> Verdict:

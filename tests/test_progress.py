@@ -1,0 +1,139 @@
+"""Progress: what saved notebooks say about the exercises, and the table for the teacher."""
+
+import csv
+import json
+
+import nbformat
+import pytest
+from helpers import run_command
+from lesson_notebooks import NOTEBOOKS, SOLUTIONS
+
+from devotools import InputError, exercises
+from devotools.exercises import read_progress
+
+MISTAKEN = "for an empty mask expected 1, got 0."
+
+
+def check_cell(key, verdict=None):
+    """A cell that checks an exercise, with the output that Jupyter stores for a verdict."""
+    cell = nbformat.v4.new_code_cell(f'exercises.check("{key}", answer)')
+    if verdict is not None:
+        data = {"text/plain": repr(verdict), "text/html": verdict._repr_html_()}
+        cell.outputs = [nbformat.v4.new_output("execute_result", data=data, execution_count=1)]
+    return cell
+
+
+def write_notebook(path, *cells):
+    title = nbformat.v4.new_markdown_cell("# A lesson\n\n## Exercise 1.2: how many?\n\nCount.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[title, *cells]), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "message"),
+    [
+        (exercises.Verdict(True, "well done."), "solved", "well done."),
+        (exercises.Verdict(True, ""), "solved", ""),
+        (exercises.Verdict(False, MISTAKEN), "not yet", MISTAKEN),
+        (exercises.check("1.2", None), "not started", ""),
+        (exercises.check("1.2", lambda labels: None), "not started", ""),
+        (None, "not run", ""),
+    ],
+)
+def test_each_status(tmp_path, verdict, status, message):
+    path = write_notebook(tmp_path / "mine.ipynb", check_cell("1.2", verdict))
+    (row,) = read_progress([path]).to_dict("records")
+    assert (row["exercise"], row["title"]) == ("1.2", "how many?")
+    assert (row["status"], row["message"]) == (status, message)
+    assert row["notebook"] == path.as_posix()
+
+
+def test_prints_and_other_outputs_do_not_count(tmp_path):
+    cell = check_cell("1.2")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stdout", text="solved"),
+        nbformat.v4.new_output("display_data", data={"text/plain": "unsolved"}),
+    ]
+    path = write_notebook(tmp_path / "mine.ipynb", cell)
+    assert read_progress([path])["status"].tolist() == ["not run"]
+
+
+def test_folder_is_searched_without_copies_and_solutions(tmp_path):
+    solved = check_cell("1.2", exercises.Verdict(True, ""))
+    for place in ("b/two", "a/one", "a/.ipynb_checkpoints/one-checkpoint", "solutions/one"):
+        write_notebook(tmp_path / f"{place}.ipynb", solved)
+    found = read_progress([tmp_path])["notebook"]
+    assert [name.removeprefix(tmp_path.as_posix()) for name in found] == [
+        "/a/one.ipynb",
+        "/b/two.ipynb",
+    ]
+    assert len(read_progress([tmp_path / "solutions"])) == 1  # asked for by name
+
+
+def test_shipped_notebooks_hold_every_exercise():
+    """Students begin at nothing, the solved ones are solved, in the order of the lessons."""
+    keys = list(exercises.EXERCISES)
+    begun, solved = read_progress([NOTEBOOKS]), read_progress([SOLUTIONS])
+    assert begun["exercise"].tolist() == keys == solved["exercise"].tolist()
+    assert set(begun["status"]) == {"not started"}
+    assert set(solved["status"]) == {"solved"}
+    assert begun["title"].str.len().min() > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("none.ipynb", None, "is neither a folder nor a notebook (.ipynb) that exists. Give "),
+        ("list.txt", "x", "is neither a folder nor a notebook (.ipynb) that exists. Give "),
+        ("broken.ipynb", "{", "cannot be read as a notebook. Save it again in Jupyter"),
+        ("other.ipynb", "[1]", "cannot be read as a notebook. Save it again in Jupyter"),
+        ("old.ipynb", '{"cells": [1]}', "cannot be read as a notebook. Save it again in Jupyter"),
+    ],
+)
+def test_what_is_no_notebook_is_refused(tmp_path, name, content, problem):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        read_progress([path])
+    assert problem in str(refused.value)
+    assert name in str(refused.value)
+
+
+def test_folder_without_notebooks_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no notebook in .* Give the folder in which you saved"):
+        read_progress([tmp_path])
+
+
+def test_command_shows_and_exports(tmp_path, monkeypatch, capsys):
+    write_notebook(
+        tmp_path / "class" / "ada.ipynb",
+        check_cell("1.2", exercises.Verdict(True, "good.")),
+        check_cell("1.3", exercises.Verdict(False, MISTAKEN)),
+    )
+    monkeypatch.chdir(tmp_path)
+    code, said, complained = run_command(monkeypatch, capsys, "progress", "--out", "all.csv")
+    assert (code, complained) == (0, "")
+    assert said.splitlines() == [
+        "class/ada.ipynb",
+        "  1.2  how many?: solved",
+        f"  1.3: not yet: {MISTAKEN}",
+        "1 of 2 exercises solved",
+        "table written as all.csv",
+    ]
+    with (tmp_path / "all.csv").open(newline="", encoding="utf-8") as file:
+        header, first, second = csv.reader(file)
+    assert header == ["notebook", "exercise", "title", "status", "message"]
+    assert first == ["class/ada.ipynb", "1.2", "how many?", "solved", "good."]
+    assert second == ["class/ada.ipynb", "1.3", "", "not yet", MISTAKEN]
+
+
+def test_command_without_an_exercise(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "empty.ipynb"
+    path.write_text(json.dumps({"cells": []}), encoding="utf-8")
+    code, said, _ = run_command(monkeypatch, capsys, "progress", path)
+    assert (code, said) == (0, "0 of 0 exercises solved\n")
+    code, _, complained = run_command(monkeypatch, capsys, "progress", tmp_path / "nowhere")
+    assert code == 2
+    assert "is neither a folder nor a notebook" in complained
