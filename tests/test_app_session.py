@@ -14,18 +14,11 @@ from PIL import Image
 from devotools import InputError, read_labels, synthesize_series, write_image
 from devotools.exchange import read_rois, rois_to_labels
 from devotools.ui.app import pictures, session
-from devotools.ui.app.corrections import (
-    MAX_ID,
-    Corrections,
-    Delete,
-    Erase,
-    Paint,
-    Region,
-    region_of,
-    step_for,
-)
+from devotools.ui.app.corrections import Corrections, Delete, Erase, Paint, step_for
 from devotools.ui.app.results import command_for, export_zip, output_names, settings_of
 from devotools.ui.app.session import Session, Settings
+from devotools.ui.canvas.region import Region, region_of
+from devotools.ui.canvas.widget import MAX_ID
 
 
 @pytest.fixture

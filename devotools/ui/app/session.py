@@ -23,8 +23,10 @@ from devotools.measure import measure_nuclei
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN, load_model
 from devotools.predict import check_channels, label_nuclei, predict_probability
+from devotools.ui.canvas.region import Region, region_of
+from devotools.ui.canvas.widget import MAX_ID
 
-from .corrections import MAX_ID, Delete, Region, region_of, step_for
+from .corrections import Delete, step_for
 from .pictures import Picture, draw_examples, folder_pictures, free_name, resolve_inside, take_in
 
 
