@@ -10,6 +10,7 @@ import lazy_loader as _lazy
 __getattr__, __dir__, _ = _lazy.attach(
     __name__,
     submod_attrs={
+        "annotator.panel": ["annotate"],
         "app.panel": ["App"],
         "app.server": ["serve_app"],
         "augmentation": ["explore_augmentation"],
@@ -23,6 +24,7 @@ __getattr__, __dir__, _ = _lazy.attach(
 __all__ = [
     "App",
     "Explorer",
+    "annotate",
     "explore_augmentation",
     "explore_label_noise",
     "explore_series",

@@ -23,10 +23,10 @@ def area_chart(table: pd.DataFrame, pixel_size_um: float | None) -> str:
     figure = Figure(figsize=SIZE, layout="constrained")
     ax = figure.subplots()
     ax.hist(areas, bins=min(20, max(5, len(areas) // 3)), color=BLUE, edgecolor="white")
-    ax.axvline(areas.median(), color="black", linestyle="--", label=f"median {areas.median():.4g}")
-    ax.set(xlabel=f"area ({unit})", ylabel="nuclei", ylim=(0, None))
+    ax.axvline(areas.median(), color="black", linestyle="--", linewidth=2)
+    title = f"dashed: median {areas.median():.4g} {unit}"
+    ax.set(title=title, xlabel=f"area ({unit})", ylabel="nuclei", ylim=(0, None))
     ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False)
     return _as_html(
         figure,
         f"Histogram of {len(areas)} areas, from {areas.min():.4g} to {areas.max():.4g} {unit}, "

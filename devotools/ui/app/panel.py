@@ -71,7 +71,7 @@ class App(widgets.VBox):
                 "next": lambda: self._go(1),
                 "previous": lambda: self._go(-1),
             },
-            height="clamp(300px, calc(100vh - 250px), 900px)",
+            height="clamp(300px, calc(100vh - 230px), 900px)",
         )
         self.messages = widgets.HTML()
         self.threshold = Slider(description="threshold", value=0.5, min=0.05, max=0.95, step=0.01)

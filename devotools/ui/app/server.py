@@ -68,7 +68,8 @@ def server_config(address: str, port: int, *, token: bool, browser: bool, scratc
     config.Voila.port = port
     config.Voila.auto_token = token
     config.Voila.open_browser = browser
-    config.Voila.log_level = "WARN"
+    config.Voila.log_level = "ERROR"
+    config.KernelManager.transport_encryption = "auto"  # between server and kernel, where it can
     config.Voila.connection_dir_root = str(scratch)
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MESSAGE_LIMIT,

@@ -12,6 +12,7 @@ export default {
 
     function show() {
       name.textContent = model.get("description");
+      input.setAttribute("aria-label", model.get("description"));
       for (const trait of ["min", "max", "step"]) input[trait] = model.get(trait);
       input.disabled = model.get("disabled");
       input.value = model.get("value");
