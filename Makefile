@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks budget weights card lint format constraints clean
+.PHONY: help setup run test test-browser lab notebooks budget weights card screenshots lint format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -60,6 +60,9 @@ weights: setup ## train the shipped model again (an hour or more on two cores)
 
 card: setup ## measure the shipped model again and write its card
 	$(RUN) tools/make_card.py
+
+screenshots: $(READY_BROWSER) ## take the pictures of app and annotator again (wants Chromium)
+	$(RUN) tools/make_screenshots.py
 
 lint: setup ## check style
 	$(RUN) -m ruff check .

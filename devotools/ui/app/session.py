@@ -96,8 +96,19 @@ class Session:
         return folder / safe
 
     def add_folder(self, folder: str = ".") -> list[Picture]:
-        """Take in all files of a folder under the session's own; see :func:`folder_pictures`."""
-        return [self.add(path, name) for path, name in folder_pictures(self.folder, folder)]
+        """Take in all files of a folder under the session's own, sub-folders included.
+
+        Raises :class:`~devotools._validate.InputError` for a place outside, and for no picture.
+        A link that leads out is kept with its reason, as other bad files are.
+        """
+        return [self._add_inside(path, name) for path, name in folder_pictures(self.folder, folder)]
+
+    def _add_inside(self, path: Path, name: str) -> Picture:
+        try:
+            return self.add(resolve_inside(self.folder, str(path)), name)
+        except InputError as error:
+            self.pictures.append(Picture(path, name, str(error)))
+            return self.pictures[-1]
 
     def add_examples(self) -> list[Picture]:
         """Draw the examples and take them in, with their pixel size."""
