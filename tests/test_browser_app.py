@@ -185,8 +185,8 @@ def test_zip_is_what_devotools_segment_writes(filled, sections, tmp_path, monkey
         made = dt.read_labels(tmp_path / "zip" / "labels" / path.name)
         np.testing.assert_array_equal(made, dt.read_labels(path))
     ours, theirs = (pd.read_csv(tmp_path / d / "nuclei.csv") for d in ("zip", "out"))
-    theirs["image"] = theirs["image"].str.rsplit("/", n=1).str[-1]
-    pd.testing.assert_frame_equal(ours, theirs)
+    theirs["image"] = [name.rsplit("/", 1)[-1] for name in theirs["image"]]
+    assert ours.to_csv() == theirs.to_csv()
     assert {"images.csv", "settings.json"} <= files_under(tmp_path / "zip")
 
 

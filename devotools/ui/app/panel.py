@@ -158,7 +158,7 @@ class App(widgets.VBox):
             self.canvas.show(np.zeros((2, 3)), np.zeros((2, 3), np.int32), "No picture")
             self._show_nuclei()
             return
-        self.canvas.show(picture.read(), self.session.labels(picture), picture.name)
+        self.canvas.show(self.session.image(picture), self.session.labels(picture), picture.name)
         self._show_nuclei()
 
     # --- nuclei ------------------------------------------------------------------------------

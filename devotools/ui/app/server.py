@@ -6,7 +6,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from traitlets.config import Config
@@ -54,11 +55,11 @@ def serve_app(
         page.mkdir()
         scratch.mkdir()
         notebook = shutil.copy(PAGE, page / "devotools.ipynb")
-        _tell_kernels(folder, scratch)
         config = server_config(address, port, token=token, browser=browser, scratch=scratch)
-        server = _make_server(config, announce)
-        server.initialize([str(notebook)])
-        server.start()
+        with _kernels_told(folder, scratch):
+            server = _make_server(config, announce)
+            server.initialize([str(notebook)])
+            server.start()
 
 
 def server_config(address: str, port: int, *, token: bool, browser: bool, scratch: Path) -> Config:
@@ -94,13 +95,19 @@ def _make_server(config: Config, announce: Callable[[str], None]):
     return Server(config=config, config_file_paths=[])
 
 
-def _tell_kernels(folder: Path | None, scratch: Path) -> None:
+@contextmanager
+def _kernels_told(folder: Path | None, scratch: Path) -> Iterator[None]:
     """Kernels inherit the environment: the folder that they may open, and where to write."""
+    before = dict(os.environ)
     os.environ.pop(FOLDER, None)
     if folder is not None:
         os.environ[FOLDER] = str(folder)
-    for name in ("TMPDIR", "TEMP", "TMP"):
-        os.environ[name] = str(scratch)
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _free_port(address: str, port: int, tries: int = 50) -> int:

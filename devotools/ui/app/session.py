@@ -71,6 +71,7 @@ class Session:
         self._models: dict[str, ResNet18FPN] = {}
         self._tables: dict[str, tuple[Any, pd.DataFrame]] = {}
         self._found: tuple[Any, np.ndarray] | None = None
+        self._image: tuple[Path | None, np.ndarray | None] = (None, None)
         self._temporary = tempfile.TemporaryDirectory(prefix="devotools_")
         self._workspace = Path(self._temporary.name)
         self._closer = weakref.finalize(self, self._temporary.cleanup)
@@ -123,6 +124,12 @@ class Session:
         self._forget(picture)
         if picture.path.is_relative_to(self._workspace):
             picture.path.unlink(missing_ok=True)
+
+    def image(self, picture: Picture) -> np.ndarray:
+        """The picture as (H, W) float32 in [0, 1]; the last one is kept, for the sliders' sake."""
+        if self._image[0] != picture.path:
+            self._image = (picture.path, picture.read())
+        return self._image[1]
 
     @property
     def good(self) -> list[Picture]:
@@ -247,7 +254,7 @@ class Session:
         kept = self._tables.get(picture.name)
         if kept is None or kept[0] != key:
             table = measure_nuclei(
-                self.labels(picture), picture.read(), pixel_size_um=self.settings.pixel_size_um
+                self.labels(picture), self.image(picture), pixel_size_um=self.settings.pixel_size_um
             )
             self._tables[picture.name] = kept = (key, table)
         return kept[1]
