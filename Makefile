@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup run test test-browser lab notebooks budget bench weights card docs offline lint format constraints clean
+.PHONY: help setup run test test-browser lab notebooks budget bench weights card docs offline screenshots lint format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do printf '%-20s %s\n' "$$target" "$$what"; done
@@ -77,6 +77,9 @@ docs: $(READY_DOCS) ## build the pages into build/docs, warnings as errors
 
 offline: setup ## build one archive that installs without a network (gigabytes, some minutes)
 	$(RUN) tools/make_offline.py
+
+screenshots: $(READY_BROWSER) ## take the pictures of app and annotator again (wants Chromium)
+	$(RUN) tools/make_screenshots.py
 
 lint: setup ## check style
 	$(RUN) -m ruff check .

@@ -55,6 +55,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "draw_section",
             "synthesize_series",
         ],
+        "ui": ["annotate"],
         "train": ["History", "TrainConfig", "fit"],
     },
 )

@@ -337,6 +337,39 @@ def export(
     typer.echo(f"model {model} written as {out} ({out.stat().st_size / 2**20:.1f} MiB)")
 
 
+@app.command("app")
+def app_(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Pictures on this machine that the app may open; else uploads only."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The next free one from here.")
+    ] = 8866,
+    address: Annotated[
+        str, typer.Option(help="Who can reach it: 127.0.0.1 is this machine only.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        bool, typer.Option("--token/--no-token", help="Whether the address carries a password.")
+    ] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Whether to open it in your browser.")
+    ] = True,
+) -> None:
+    """Open the app in the browser: pictures in, nuclei corrected by hand, a table out.
+
+    Example: devotools app my_micrographs
+
+    It runs until you press Ctrl C here. See docs/the-app.md.
+    """
+    from devotools.ui import serve_app
+
+    def announce(url: str) -> None:
+        typer.echo(f"The app is at {url}\nPress Ctrl C here to end it.")
+
+    serve_app(folder, address=address, port=port, token=token, browser=browser, announce=announce)
+
+
 @app.command()
 def progress(
     paths: Annotated[

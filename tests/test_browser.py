@@ -1,8 +1,5 @@
 """What a reader sees: the pages of `make run` in a real browser (`make test-browser`)."""
 
-import os
-from pathlib import Path
-
 import nbformat
 import pytest
 from course_page import index_page, page, title_of
@@ -10,28 +7,11 @@ from lesson_notebooks import NOTEBOOKS
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("DEVOTOOLS_CHROMIUM", "/usr/bin/chromium")
 LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 800)}
 
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=[path.stem for path in LESSONS])
 each_width = pytest.mark.parametrize("width", WIDTHS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One Chromium for all tests; one that is missing fails them and says what to do."""
-    # Here and not above: `make test` reads this file too, and needs no browser.
-    from playwright.sync_api import sync_playwright
-
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or name it in DEVOTOOLS_CHROMIUM")
-    with sync_playwright() as playwright:
-        # No sandbox and no shared memory: CI runs as root in a container that has neither.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

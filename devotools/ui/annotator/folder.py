@@ -1,0 +1,129 @@
+"""Labels on the disk, in the folder that ``devotools train`` reads; each save is whole."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+from skimage.measure import label
+from skimage.segmentation import relabel_sequential
+
+from devotools._validate import InputError, check_same_shape
+from devotools.images import (
+    list_images,
+    read_image,
+    read_labels,
+    read_mask,
+    replace_file,
+    write_labels,
+    write_mask,
+)
+from devotools.ui.canvas.widget import MAX_ID
+
+LOSSLESS = {".png", ".tif", ".tiff"}
+
+
+class LabelFolder:
+    """Pictures of one folder, and the data folder ``out`` that grows by one with each labelled.
+
+    ``out`` has ``images/`` (copies, unless the pictures lie there already), ``masks/`` (PNG),
+    ``labels/`` (TIFF, a number for each nucleus) and, where ``embryo`` is given, ``manifest.csv``.
+    At any time it can be trained on. Masks are never JPEG: its compression invents values along
+    every outline (lesson 06). Raises :class:`~devotools._validate.InputError` for no pictures, and
+    for two of one name.
+    """
+
+    def __init__(self, pictures: str | Path, out: str | Path, *, embryo: str | None = None):
+        self.files = list_images(pictures, "pictures folder")
+        self.out, self._embryo = Path(out), embryo
+        stems = [file.stem for file in self.files]
+        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+        if twice:
+            raise InputError(
+                f"{str(pictures)!r} holds more than one picture called {twice[0]!r}; expected one "
+                "of each name, for its mask will have that name too. Rename or remove one."
+            )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def image(self, number: int) -> np.ndarray:
+        """The picture of this number, (H, W) float32 in [0, 1]."""
+        return read_image(self.files[number])
+
+    def labels(self, number: int) -> np.ndarray | None:
+        """The stored labels, (H, W) int32; from a mask, its 4-connected pieces; None without."""
+        stored, mask = self._stored("labels", number), self._stored("masks", number)
+        if stored:
+            labels = read_labels(stored)
+        elif mask:
+            labels = label(read_mask(mask), connectivity=1)
+        else:
+            return None
+        names = (f"stored labels of {self.files[number].name!r}", "picture")
+        check_same_shape(labels, self.image(number), names)
+        if labels.max() > MAX_ID:
+            labels = relabel_sequential(labels)[0]
+        return labels.astype(np.int32)
+
+    def is_labelled(self, number: int) -> bool:
+        """Whether a mask of this picture is stored."""
+        return self._stored("masks", number) is not None
+
+    def save(self, number: int, labels: np.ndarray) -> None:
+        """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo."""
+        file = self.files[number]
+        self._copy(file)
+        write_labels(self._target("labels", number, ".tif"), labels)
+        write_mask(self._target("masks", number, ".png"), labels > 0)
+        if self._embryo is not None:
+            self._note_embryo(file.stem, number)
+
+    def last(self) -> int:
+        """The picture that was saved last, to go on with; 0 when none was."""
+        stored = [self._stored("masks", number) for number in range(len(self))]
+        times = [path.stat().st_mtime_ns if path else 0 for path in stored]
+        return int(np.argmax(times))
+
+    def _stored(self, part: str, number: int) -> Path | None:
+        found = sorted((self.out / part).glob(f"{_escaped(self.files[number].stem)}.*"))
+        found = [path for path in found if path.stem == self.files[number].stem]
+        return found[0] if found else None
+
+    def _target(self, part: str, number: int, suffix: str) -> Path:
+        """Where to write: over what is there, so that no name stands twice."""
+        stored = self._stored(part, number)
+        if stored is not None and stored.suffix.lower() in LOSSLESS:
+            return stored
+        return self.out / part / f"{self.files[number].stem}{suffix}"
+
+    def _copy(self, file: Path) -> None:
+        target = self.out / "images" / file.name
+        if not target.exists():
+            with replace_file(target) as temporary:
+                shutil.copyfile(file, temporary)
+
+    def _note_embryo(self, name: str, number: int) -> None:
+        path = self.out / "manifest.csv"
+        rows = {}
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = {row["name"]: row for row in csv.DictReader(file)}
+        if name in rows:
+            return
+        rows[name] = {"name": name, "embryo": self._embryo, "section": str(number)}
+        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+        with (
+            replace_file(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows.values())
+
+
+def _escaped(stem: str) -> str:
+    """A stem in which no character means something to `glob`."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)

@@ -1,0 +1,132 @@
+"""What one takes away: a zip with labels, overlays, outlines, tables, and the settings."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shlex
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from devotools.exchange import export_rois
+from devotools.images import replace_file, write_labels
+from devotools.pipeline import Outcome, write_tables
+from devotools.plots import draw_overlay
+
+from .pictures import Picture
+from .session import Session, Settings
+
+VERSIONS = ("devotools", "torch", "numpy", "scikit-image")
+
+
+def export_zip(
+    session: Session, path: str | Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write all that was found as one ``.zip``, whole or not at all.
+
+    In it are ``labels/<stem>.tif``, ``overlays/<stem>.png``, ``rois/<stem>.zip`` (pictures with
+    nuclei), ``nuclei.csv``, ``images.csv`` and ``settings.json``: what ``devotools segment``
+    writes, corrected. Pictures that could not be used are rows of ``images.csv`` with the reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="devotools_") as folder, replace_file(path) as target:
+        write_results(session, Path(folder), progress)
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+            for part in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+                file.write(part, part.relative_to(folder).as_posix())
+
+
+def write_results(
+    session: Session, out: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """The same as files of a folder; ``progress`` is told how many pictures are done, of how many.
+
+    The network runs on pictures that wait for it.
+    """
+    session.run()
+    outcomes = []
+    names = output_names([picture.name for picture in session.pictures])
+    for number, (picture, name) in enumerate(zip(session.pictures, names, strict=True), start=1):
+        outcomes.append(_write_picture(session, picture, out, name))
+        if progress:
+            progress(number, len(names))
+    write_tables(out, outcomes)
+    text = json.dumps(settings_of(session), indent=1)
+    (out / "settings.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> Outcome:
+    if picture.error:
+        return Outcome(picture.name, None, picture.seconds, picture.error)
+    labels = session.labels(picture)
+    write_labels(out / "labels" / f"{name}.tif", labels)
+    with replace_file(out / "overlays" / f"{name}.png") as temporary:
+        Image.fromarray(draw_overlay(picture.read(), labels)).save(temporary, format="PNG")
+    if labels.any():
+        export_rois(labels, out / "rois" / f"{name}.zip")
+    nuclei = session.table(picture).copy()
+    nuclei.insert(0, "image", picture.name)
+    return Outcome(picture.name, nuclei, picture.seconds)
+
+
+def output_names(names: Sequence[str]) -> list[str]:
+    """Names without suffix, none twice, by the rule of ``devotools segment``.
+
+    >>> output_names(["a.png", "a.jpg", "b.png"])
+    ['a_png', 'a_jpg', 'b']
+    """
+    paths = [PurePosixPath(name) for name in names]
+    stems = Counter(str(path.with_suffix("")).casefold() for path in paths)
+    return [
+        str(path.with_suffix(""))
+        if stems[str(path.with_suffix("")).casefold()] == 1
+        else str(path.with_name(f"{path.stem}_{path.suffix.lstrip('.')}"))
+        for path in paths
+    ]
+
+
+def settings_of(session: Session) -> dict[str, Any]:
+    """The settings, the command that repeats them, what was corrected by hand, and versions."""
+    settings = session.settings
+    model = Path(settings.model)
+    values: dict[str, Any] = {"model": model.name if model.suffix else settings.model}
+    if settings.nucleus_size is None:
+        values["scale"] = "auto"
+    else:
+        values["nucleus_size"] = settings.nucleus_size
+    return values | {
+        "pixel_size_um": settings.pixel_size_um,
+        "threshold": settings.threshold,
+        "min_area": settings.min_area,
+        "command": command_for(settings),
+        "corrected": {p.name: len(p.corrections.done) for p in session.good if p.corrections.done},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+
+
+def command_for(settings: Settings) -> str:
+    """The command that gives the same nuclei, before corrections.
+
+    >>> command_for(Settings(nucleus_size=40, threshold=0.6))
+    'devotools segment PICTURES --out RESULTS --nucleus-size 40 --threshold 0.6'
+    """
+    default = Settings()
+    model = Path(settings.model)
+    options = {
+        "model": model.name if model.suffix else settings.model,
+        "nucleus_size": settings.nucleus_size,
+        "pixel_size_um": settings.pixel_size_um,
+        "threshold": settings.threshold,
+        "min_area": settings.min_area,
+    }
+    words = ["devotools", "segment", "PICTURES", "--out", "RESULTS"]
+    for name, value in options.items():
+        if value != getattr(default, name):
+            option = name.removesuffix("_um").replace("_", "-")
+            words += [f"--{option}", value if isinstance(value, str) else format(value, ".12g")]
+    return shlex.join(words)

@@ -1,0 +1,136 @@
+"""The Python side of the canvas: shows a picture and its nuclei, and hears what was painted."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from PIL import Image
+
+from devotools._validate import InputError, check_image, check_labels, check_same_shape
+from devotools.images import to_grey
+
+from .region import Region, region_of
+
+HERE = Path(__file__).parent
+MAX_ID = 2**16 - 2  # ids travel in 16 bits, and
+UNCHANGED = 2**16 - 1  # this one means: leave the pixel as it is
+TOOLS = ["select", "brush", "erase", "polygon", "fill", "move"]
+
+
+class Canvas(anywidget.AnyWidget):
+    """A picture with outlines over it, to zoom, point at and paint on.
+
+    ``on`` gives a function for each kind of event that the owner wants to hear of: ``edit(region,
+    number)`` when a stroke has ended (0 erases), ``delete()``, ``undo()``, ``redo()``, ``next()``
+    and ``previous()``. The stroke is on the screen already; the owner calls :meth:`update` with
+    the labels that hold from now on, and what differs is sent. An
+    :class:`~devotools._validate.InputError` of such a function becomes the ``message``.
+
+    Attributes
+    ----------
+    tool, brush, opacity, selected
+        The tool's name, the brush's radius (px), how strongly outlines are drawn, the id of the
+        selected nucleus (0 for none); both sides may change them.
+    can_undo, can_redo, message, label
+        What the buttons offer, the line below the picture, and what a screen reader calls it.
+    """
+
+    _esm = "\n".join(
+        (HERE / name).read_text(encoding="utf-8") for name in ("labels.js", "view.js", "canvas.js")
+    )
+    _css = HERE / "canvas.css"
+
+    tools = traitlets.List(traitlets.Unicode(), TOOLS).tag(sync=True)
+    tool = traitlets.Unicode("select").tag(sync=True)
+    brush = traitlets.Float(6).tag(sync=True)
+    opacity = traitlets.Float(1).tag(sync=True)
+    selected = traitlets.Int(0).tag(sync=True)
+    can_undo = traitlets.Bool(False).tag(sync=True)
+    can_redo = traitlets.Bool(False).tag(sync=True)
+    message = traitlets.Unicode("").tag(sync=True)
+    label = traitlets.Unicode("No picture").tag(sync=True)
+    height = traitlets.Unicode("480px").tag(sync=True)
+
+    def __init__(self, on: Mapping[str, Callable[..., None]], **traits: Any):
+        super().__init__(**traits)
+        self._on = dict(on)
+        self._name = ""
+        self._png = b""
+        self._shown: np.ndarray | None = None  # what the browser has, (H, W) uint16
+        self.on_msg(self._receive)
+
+    def show(self, image: np.ndarray, labels: np.ndarray, name: str) -> None:
+        """Show another picture, (H, W) in [0, 1], with its (H, W) labels."""
+        image, labels = check_image(image), check_labels(labels)
+        check_same_shape(image, labels, ("image", "labels"))
+        self._png, self._name = _png_of(image), name
+        self._shown = labels.astype(np.uint16)
+        self.selected = 0
+        self._describe()
+        self._send_scene()
+
+    def update(self, labels: np.ndarray) -> None:
+        """Show other labels on the same picture; only what differs is sent."""
+        different = labels != self._shown
+        if different.any():
+            box = region_of(different)
+            values = np.where(box.mask, labels[box.box], UNCHANGED).astype("<u2")
+            self._shown = labels.astype(np.uint16)
+            height, width = box.mask.shape
+            place = {"row": box.row, "col": box.col, "height": height, "width": width}
+            self.send({"type": "patch", **place}, [zlib.compress(values.tobytes(), 1)])
+        if self.selected and not (labels == self.selected).any():
+            self.selected = 0
+        self._describe()
+
+    def _describe(self) -> None:
+        count = len(np.unique(self._shown[self._shown > 0]))
+        self.label = f"{self._name}: {count} {'nucleus' if count == 1 else 'nuclei'} outlined"
+
+    def _send_scene(self) -> None:
+        if self._shown is not None:
+            height, width = self._shown.shape
+            packed = zlib.compress(self._shown.astype("<u2").tobytes(), 1)
+            scene = {"type": "scene", "name": self._name, "height": height, "width": width}
+            self.send(scene, [self._png, packed])
+
+    def _receive(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        kind = content.get("type")
+        if kind == "hello":  # a page has opened, perhaps again
+            self._send_scene()
+            return
+        if kind not in self._on or self._shown is None:
+            return
+        self.message = ""
+        try:
+            if kind == "edit":
+                self._on["edit"](*self._read_edit(content, buffers))
+            else:
+                self._on[kind]()
+        except InputError as error:
+            self.message = str(error)
+
+    def _read_edit(self, content: dict[str, Any], buffers: list[Any]) -> tuple[Region, int]:
+        """The region and the number of a stroke; what the browser has is brought up to date."""
+        height, width = content["height"], content["width"]
+        bits = np.frombuffer(buffers[0], np.uint8)
+        mask = np.unpackbits(bits, count=height * width, bitorder="little").astype(bool)
+        region = Region(content["row"], content["col"], mask.reshape(height, width))
+        region.check_inside(self._shown.shape)
+        self._shown[region.box][region.mask] = content["id"]
+        return region, content["id"]
+
+
+def _png_of(image: np.ndarray) -> bytes:
+    """An (H, W) picture in [0, 1] as an 8-bit PNG, quickly rather than small."""
+    file = io.BytesIO()
+    grey = np.round(to_grey(image) * 255).astype(np.uint8)
+    Image.fromarray(grey).save(file, format="PNG", compress_level=1)
+    return file.getvalue()

@@ -1,0 +1,69 @@
+"""Files from the browser, chosen or dropped, written to the disk piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__).parent
+
+
+class Upload(anywidget.AnyWidget):
+    """A place to drop files on, and a button to choose them.
+
+    ``place(name)`` says where a file is to be written; ``on_file(path, name)`` is called for each
+    that has arrived, ``on_refused(name, size)`` for each of more than ``limit`` bytes, of which
+    nothing is sent, and ``on_all()`` after the last. A file arrives in pieces of a megabyte, so
+    the limit of the server's messages does not matter.
+    """
+
+    _esm = HERE / "upload.js"
+    _css = HERE / "controls.css"
+
+    description = traitlets.Unicode("Drop pictures here, or").tag(sync=True)
+    button = traitlets.Unicode("Choose files").tag(sync=True)
+    accept = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        place: Callable[[str], Path],
+        *,
+        on_file: Callable[[Path, str], None],
+        on_refused: Callable[[str, int], None],
+        on_all: Callable[[], None],
+        limit: int,
+        **traits: Any,
+    ):
+        super().__init__(**traits)
+        self.limit = limit
+        self._place, self._on_file = place, on_file
+        self._on_refused, self._on_all = on_refused, on_all
+        self._path = self._name = None
+        self.on_msg(self._receive)
+
+    def _receive(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        kind = content.get("type")
+        if kind == "begin":
+            self.send({"type": "answer", "go": self._begin(content["name"], content["size"])})
+        elif kind == "piece" and self._path is not None:
+            with open(self._path, "ab") as file:
+                file.write(buffers[0])
+            self.send({"type": "answer"})
+        elif kind == "end" and self._path is not None:
+            path, self._path = self._path, None
+            self._on_file(path, self._name)
+            self.send({"type": "answer"})
+        elif kind == "all":
+            self._on_all()
+
+    def _begin(self, name: str, size: int) -> bool:
+        if size > self.limit:
+            self._on_refused(name, size)
+            return False
+        self._path, self._name = self._place(name), name
+        self._path.write_bytes(b"")
+        return True

@@ -1,0 +1,243 @@
+"""The annotator, without a browser: strokes, files, proposals, and going on where one stopped."""
+
+import os
+
+import numpy as np
+import pytest
+from helpers import Bright, draw_discs, files_under, picture_of
+from PIL import Image
+
+import devotools as dt
+from devotools import InputError, read_dataset, read_labels, read_mask, write_image, write_mask
+from devotools.ui.annotator.folder import LabelFolder
+from devotools.ui.annotator.history import STEPS, History
+from devotools.ui.canvas.region import Region
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures of three discs."""
+    for name in ("a", "b", "c"):
+        write_image(tmp_path / "pictures" / f"{name}.png", picture_of(draw_discs()))
+    return tmp_path
+
+
+def annotator(folder, **options):
+    return dt.annotate(folder / "pictures", folder / "data", **options)
+
+
+def dab(made, row, col, number, size=3):
+    """A stroke as the canvas hands it over, errors becoming its message."""
+    mask = np.ones((size, size), bool)
+    made.canvas._receive(
+        made.canvas,
+        {"type": "edit", "row": row, "col": col, "height": size, "width": size, "id": number},
+        [np.packbits(mask.ravel(), bitorder="little").tobytes()],
+    )
+
+
+def press(made, key):
+    made.canvas._receive(made.canvas, {"type": key}, [])
+
+
+def test_each_stroke_is_on_the_disk_in_the_layout_that_train_reads(folder):
+    made = annotator(folder, embryo="E1")
+    assert files_under(folder / "data") == set()
+    dab(made, 10, 20, 1)
+    dab(made, 40, 30, 2)
+    assert files_under(folder / "data") == {
+        "images/a.png",
+        "masks/a.png",
+        "labels/a.tif",
+        "manifest.csv",
+    }
+    (pair,) = read_dataset(folder / "data")
+    assert (pair.embryo, pair.section) == ("E1", 0)
+    labels = read_labels(pair.labels)
+    assert np.unique(labels, return_counts=True)[1].tolist() == [64 * 64 - 18, 9, 9]
+    np.testing.assert_array_equal(read_mask(pair.mask), labels > 0)
+    assert "picture 1 of 3: saved. 1 of 3 are labelled" in made.header.value
+
+
+def test_goes_on_where_one_stopped(folder):
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    press(made, "next")
+    dab(made, 30, 20, 1)
+    for name, time in (("a", 1), ("b", 2)):
+        os.utime(folder / "data" / "masks" / f"{name}.png", (time, time))
+        os.utime(folder / "data" / "labels" / f"{name}.tif", (time, time))
+    again = annotator(folder)
+    assert again.number == 1
+    assert again.labels[31, 21] == 1
+    press(again, "previous")
+    assert again.labels[11, 21] == 1
+    press(again, "previous")
+    assert again.number == 2
+    assert not again.labels.any()
+
+
+def test_fifty_steps_are_undone_and_done_again_on_the_disk_too(folder):
+    made = annotator(folder)
+    for number in range(60):
+        dab(made, number, 0, number + 1, size=1)
+    stored = folder / "data" / "labels" / "a.tif"
+    assert read_labels(stored).max() == 60
+    for _ in range(60):
+        press(made, "undo")
+    assert read_labels(stored).max() == 0
+    assert (made.canvas.can_undo, made.canvas.can_redo) == (False, True)
+    press(made, "undo")  # one too many does nothing
+    for _ in range(2):
+        press(made, "redo")
+    assert read_labels(stored).max() == 2
+    assert made.labels[:3, 0].tolist() == [1, 2, 0]
+
+
+def test_undo_outlives_a_look_at_the_next_picture(folder):
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    press(made, "next")
+    press(made, "previous")
+    assert made.canvas.can_undo
+    press(made, "undo")
+    assert not read_labels(folder / "data" / "labels" / "a.tif").any()
+
+
+def test_history_ends_somewhere():
+    labels, history = np.zeros((1, 1), np.int32), History()
+    for _ in range(STEPS + 5):
+        history.do(labels, Region(0, 0, np.array([[True]])), 1)
+    assert len(history.done) == STEPS
+
+
+def test_delete_takes_the_selected_nucleus(folder):
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    dab(made, 40, 30, 2)
+    press(made, "delete")
+    assert "no nucleus is selected" in made.canvas.message
+    made.canvas.selected = 1
+    press(made, "delete")
+    assert np.unique(read_labels(folder / "data" / "labels" / "a.tif")).tolist() == [0, 2]
+    press(made, "undo")
+    assert np.unique(made.labels).tolist() == [0, 1, 2]
+
+
+def test_proposal_of_the_model_is_saved_when_touched_or_accepted(folder):
+    made = annotator(folder, model=Bright())
+    np.testing.assert_array_equal(made.labels > 0, draw_discs() > 0)
+    assert "proposal of the model, not saved" in made.header.value
+    press(made, "next")
+    assert files_under(folder / "data") == set()
+    made.buttons["Accept and next"].click()
+    assert files_under(folder / "data") == {"images/b.png", "masks/b.png", "labels/b.tif"}
+    assert made.number == 2
+    dab(made, 0, 0, 9)
+    assert np.unique(read_labels(folder / "data" / "labels" / "c.tif")).tolist() == [0, 1, 2, 3, 9]
+    assert made.folder.is_labelled(2)
+    assert not made.folder.is_labelled(0)
+
+
+def test_model_by_its_name(folder):
+    assert annotator(folder, model="nuclei")._model.working_side > 0
+
+
+def test_picture_without_a_nucleus_can_be_accepted(folder):
+    made = annotator(folder)
+    made.accept()
+    assert not read_mask(folder / "data" / "masks" / "a.png").any()
+
+
+def test_folder_that_has_masks_already(folder):
+    """Of `devotools import` or a colleague: masks alone, as TIFF; pictures are not copied."""
+    data = folder / "pictures"
+    data.rename(folder / "images")
+    mask = draw_discs() > 0
+    write_mask(folder / "masks" / "b.tif", mask)
+    made = dt.annotate(folder / "images", folder)
+    assert made.number == 1
+    np.testing.assert_array_equal(made.labels > 0, mask)
+    assert made.labels.max() == 3
+    dab(made, 0, 0, 4)
+    assert sorted(path.name for path in (folder / "masks").iterdir()) == ["b.tif"]
+    assert read_mask(folder / "masks" / "b.tif").sum() == mask.sum() + 9
+    assert sorted(path.name for path in (folder / "images").iterdir()) == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
+
+
+def test_a_manifest_that_is_there_is_kept_and_continued(folder):
+    (folder / "data").mkdir()
+    text = "name,embryo,section,pixel_size_um\nz,E0,3,0.2\n"
+    (folder / "data" / "manifest.csv").write_text(text, encoding="utf-8")
+    made = annotator(folder, embryo="E1")
+    dab(made, 0, 0, 1)
+    dab(made, 9, 9, 2)
+    assert (folder / "data" / "manifest.csv").read_text() == text + "a,E1,0,\n"
+
+
+def test_jpeg_mask_is_a_message_and_is_not_overwritten(folder):
+    (folder / "data" / "masks").mkdir(parents=True)
+    grey = np.uint8(picture_of(draw_discs()) * 255)
+    Image.fromarray(grey).save(folder / "data" / "masks" / "a.jpg", quality=40)
+    before = (folder / "data" / "masks" / "a.jpg").read_bytes()
+    made = annotator(folder)
+    assert "saved as JPEG" in made.canvas.message
+    assert "cannot be used" in made.header.value
+    made.buttons["Accept and next"].click()
+    assert "Go to the next one" in made.canvas.message
+    assert (folder / "data" / "masks" / "a.jpg").read_bytes() == before
+    assert files_under(folder / "data") == {"masks/a.jpg"}
+
+
+def test_broken_picture_is_a_message_and_the_rest_goes_on(folder):
+    (folder / "pictures" / "a.png").write_bytes(b"no picture")
+    made = annotator(folder)
+    assert "not an image" in made.canvas.message
+    press(made, "next")
+    assert made.canvas.message == ""
+    dab(made, 0, 0, 1)
+    assert made.folder.is_labelled(1)
+
+
+def test_mask_of_another_size_is_a_message(folder):
+    write_mask(folder / "data" / "masks" / "a.png", np.zeros((5, 5), bool))
+    assert "expected the same rows and columns" in annotator(folder).canvas.message
+
+
+def test_what_cannot_be_written_is_said_and_not_called_saved(folder):
+    (folder / "data").write_text("a file stands where the folder should")
+    made = annotator(folder)
+    dab(made, 0, 0, 1)
+    assert "cannot be written" in made.canvas.message
+    assert "NOT saved" in made.header.value
+
+
+def test_names_that_stand_twice_are_refused(folder):
+    write_image(folder / "pictures" / "a.tif", np.zeros((4, 4)))
+    with pytest.raises(InputError, match="more than one picture called 'a'"):
+        annotator(folder)
+
+
+def test_no_pictures_are_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(InputError, match="holds no image"):
+        annotator(tmp_path)
+
+
+def test_odd_names_find_their_masks(tmp_path):
+    write_image(tmp_path / "pictures" / "s[1].png", np.zeros((4, 4)))
+    write_image(tmp_path / "pictures" / "s1.2.png", np.zeros((4, 4)))
+    made = LabelFolder(tmp_path / "pictures", tmp_path / "data")
+    for number in range(2):
+        assert not made.is_labelled(number)
+        made.save(number, np.ones((4, 4), np.int32))
+        assert made.is_labelled(number)
+    assert len(read_dataset(tmp_path / "data")) == 2
+
+
+def test_text_form_never_changes(folder):
+    assert repr(annotator(folder)) == "Annotator of 3 pictures: draw in a running notebook"

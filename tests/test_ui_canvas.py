@@ -1,0 +1,209 @@
+"""Canvas and controls, the Python side: what is said to the browser, and what is heard."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from helpers import draw_discs, picture_of
+from PIL import Image
+
+from devotools import InputError
+from devotools.ui.canvas.widget import UNCHANGED, Canvas
+from devotools.ui.controls.download import Download
+from devotools.ui.controls.slider import Slider
+from devotools.ui.controls.table import Table
+from devotools.ui.controls.upload import Upload
+
+
+class Said(list):
+    """Messages that a widget sent: (content, buffers)."""
+
+    def of(self, kind):
+        return [(content, buffers) for content, buffers in self if content["type"] == kind]
+
+
+@pytest.fixture
+def said(monkeypatch):
+    found = Said()
+    for widget in (Canvas, Upload, Download):
+        monkeypatch.setattr(
+            widget, "send", lambda self, content, buffers=(): found.append((content, buffers))
+        )
+    return found
+
+
+def hear(widget, kind, buffers=(), **content):
+    """What arrives when the browser says something."""
+    widget._receive(widget, {"type": kind, **content}, list(buffers))
+
+
+def stroke_of(mask, row, col, number):
+    """A stroke as the browser packs it."""
+    height, width = mask.shape
+    place = {"row": row, "col": col, "height": height, "width": width, "id": number}
+    return place, [np.packbits(mask.ravel(), bitorder="little").tobytes()]
+
+
+def test_scene_holds_picture_and_labels(said):
+    labels = draw_discs()
+    Canvas({}).show(picture_of(labels), labels, "discs.png")
+    ((content, (png, packed)),) = said.of("scene")
+    assert (content["name"], content["height"], content["width"]) == ("discs.png", 64, 64)
+    shown = np.asarray(Image.open(io.BytesIO(png)))
+    np.testing.assert_array_equal(shown, np.round(picture_of(labels) * 255))
+    ids = np.frombuffer(zlib.decompress(packed), "<u2").reshape(64, 64)
+    np.testing.assert_array_equal(ids, labels)
+
+
+def test_page_that_opens_again_gets_the_scene(said):
+    canvas = Canvas({})
+    hear(canvas, "hello")
+    assert said == []
+    canvas.show(np.zeros((2, 3)), np.zeros((2, 3), int), "a")
+    hear(canvas, "hello")
+    assert len(said.of("scene")) == 2
+
+
+def test_update_sends_only_what_differs(said):
+    labels = draw_discs()
+    canvas = Canvas({})
+    canvas.show(picture_of(labels), labels, "discs.png")
+    canvas.update(labels)
+    assert said.of("patch") == []
+    other = labels.copy()
+    other[3, 5], other[5, 6] = 9, 8
+    canvas.update(other)
+    ((box, (packed,)),) = said.of("patch")
+    assert (box["row"], box["col"], box["height"], box["width"]) == (3, 5, 3, 2)
+    values = np.frombuffer(zlib.decompress(packed), "<u2").reshape(3, 2)
+    assert values.tolist() == [[9, UNCHANGED], [UNCHANGED, UNCHANGED], [UNCHANGED, 8]]
+
+
+def test_stroke_reaches_the_owner_and_is_not_sent_back(said):
+    labels, heard = np.zeros((6, 7), np.int32), []
+    canvas = Canvas({"edit": lambda region, number: heard.append((region, number))})
+    canvas.show(np.zeros((6, 7)), labels, "a")
+    mask = np.array([[True, False, True], [False, True, True]])
+    content, buffers = stroke_of(mask, 2, 3, 4)
+    hear(canvas, "edit", [memoryview(buffers[0])], **content)
+    ((region, number),) = heard
+    assert (region.row, region.col, number) == (2, 3, 4)
+    np.testing.assert_array_equal(region.mask, mask)
+    labels[region.box][region.mask] = number
+    canvas.update(labels)
+    assert said.of("patch") == []
+    assert canvas.label == "a: 1 nucleus outlined"
+
+
+def test_stroke_that_the_owner_refuses_is_taken_off_the_screen(said):
+    labels = np.zeros((6, 7), np.int32)
+
+    def refuse(region, number):
+        canvas.update(labels)
+        raise InputError("not here; expected elsewhere. Try there.")
+
+    canvas = Canvas({"edit": refuse})
+    canvas.show(np.zeros((6, 7)), labels, "a")
+    content, buffers = stroke_of(np.ones((1, 2), bool), 0, 0, 4)
+    hear(canvas, "edit", buffers, **content)
+    assert canvas.message == "not here; expected elsewhere. Try there."
+    assert len(said.of("patch")) == 1
+
+
+def test_stroke_outside_the_picture_is_a_message(said):
+    canvas = Canvas({"edit": lambda region, number: pytest.fail("was heard")})
+    canvas.show(np.zeros((6, 7)), np.zeros((6, 7), int), "a")
+    content, buffers = stroke_of(np.ones((2, 2), bool), 5, 0, 1)
+    hear(canvas, "edit", buffers, **content)
+    assert "inside the picture of 6 x 7" in canvas.message
+
+
+def test_events_without_an_owner_or_a_picture_do_nothing(said):
+    canvas = Canvas({"undo": lambda: pytest.fail("was heard")})
+    hear(canvas, "undo")
+    canvas.show(np.zeros((2, 2)), np.zeros((2, 2), int), "a")
+    hear(canvas, "redo")
+    hear(canvas, "anything")
+
+
+def test_selection_ends_with_its_nucleus(said):
+    labels = draw_discs()
+    canvas = Canvas({})
+    canvas.show(picture_of(labels), labels, "a")
+    canvas.selected = 2
+    canvas.update(np.where(labels == 1, 0, labels))
+    assert canvas.selected == 2
+    canvas.update(np.where(labels == 2, 0, labels))
+    assert canvas.selected == 0
+
+
+def test_picture_and_labels_must_fit(said):
+    with pytest.raises(InputError, match="image has shape"):
+        Canvas({}).show(np.zeros((2, 2)), np.zeros((2, 3), int), "a")
+
+
+# --- controls ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def upload(said, tmp_path):
+    arrived, refused, ended = [], [], []
+    made = Upload(
+        lambda name: tmp_path / name,
+        on_file=lambda path, name: arrived.append((path.read_bytes(), name)),
+        on_refused=lambda name, size: refused.append((name, size)),
+        on_all=lambda: ended.append(True),
+        limit=10,
+    )
+    made.arrived, made.refused, made.ended = arrived, refused, ended
+    return made
+
+
+def test_file_arrives_in_pieces(upload, said):
+    hear(upload, "begin", name="a.png", size=5)
+    hear(upload, "piece", [b"abc"])
+    hear(upload, "piece", [memoryview(b"de")])
+    hear(upload, "end")
+    hear(upload, "all")
+    assert upload.arrived == [(b"abcde", "a.png")]
+    assert upload.ended == [True]
+    assert [content.get("go") for content, _ in said] == [True, None, None, None]
+
+
+def test_empty_file_arrives_too(upload):
+    hear(upload, "begin", name="a.png", size=0)
+    hear(upload, "end")
+    assert upload.arrived == [(b"", "a.png")]
+
+
+def test_too_large_a_file_is_refused_before_it_is_sent(upload, said):
+    hear(upload, "begin", name="large.tif", size=11)
+    assert said == [({"type": "answer", "go": False}, ())]
+    assert upload.refused == [("large.tif", 11)]
+    hear(upload, "piece", [b"x"])
+    hear(upload, "end")
+    assert upload.arrived == []
+
+
+def test_download_sends_what_is_made(said):
+    download = Download(lambda: ("nuclei.zip", b"PK"))
+    hear(download, "want")
+    ((content, buffers),) = said
+    assert (content["name"], content["kind"], buffers) == ("nuclei.zip", "application/zip", [b"PK"])
+    hear(download, "other")
+    assert len(said) == 1
+
+
+def test_download_of_nothing_frees_the_button(said):
+    hear(Download(lambda: None), "want")
+    assert said == [({"type": "nothing"}, ())]
+
+
+def test_table_tells_of_the_delete_key():
+    pressed = []
+    table = Table(on_delete=lambda: pressed.append(True))
+    hear(table, "delete")
+    hear(table, "other")
+    assert pressed == [True]
+    assert Slider(value=0.3).value == 0.3
