@@ -16,7 +16,7 @@ from PIL import Image
 
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
-from devotools.pipeline import Outcome, write_tables
+from devotools.pipeline import Outcome, table_rows, write_tables
 from devotools.plots import draw_overlay
 
 from .pictures import Picture
@@ -69,9 +69,10 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         Image.fromarray(draw_overlay(picture.read(), labels)).save(temporary, format="PNG")
     if labels.any():
         export_rois(labels, out / "rois" / f"{name}.zip")
-    nuclei = session.table(picture).copy()
-    nuclei.insert(0, "image", picture.name)
-    return Outcome(picture.name, nuclei, picture.seconds)
+    nuclei = session.table(picture)
+    return Outcome(
+        picture.name, len(nuclei), picture.seconds, rows=table_rows(picture.name, nuclei)
+    )
 
 
 def output_names(names: Sequence[str]) -> list[str]:
