@@ -21,7 +21,7 @@ STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # scales to try, as multiples of the us
 MOST = 4.0  # enlarging a picture more than so many times shows nothing new
 SIDE = 2048  # of what is looked at of a picture, its middle, in pixels of the network
 KNOWN = (0.4, 2.5)  # nuclei so many times the usual size are still found well
-RIGHT = (0.55, 1.9)  # a median within these needs no other scale
+LEAST = 3  # nuclei on which a size can rest: one or two may agree by chance
 SURE = 0.8  # mean probability of a nucleus that can be counted on
 AGREE = 1.3  # two scales agree when their sizes differ by no more than this factor
 
@@ -49,20 +49,17 @@ def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, fact
     """The factor to look at a picture with, when it has been looked at with ``factor`` once.
 
     ``image`` is (H, W) float32, stretched; ``answer`` the probability that the network gave, in
-    its own pixels. Where nuclei of the size that the model knows are seen, ``factor`` is right.
+    its own pixels. Where a nucleus of about the size that the model knows is seen, ``factor`` stays.
     Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as it is.
     """
     usual = getattr(model, "working_nucleus", None)
     if usual is None or not model.working_side:
         return factor
     found = sure_nuclei(answer.reshape(answer.shape[-2:]), usual)
-    low, high = (share * usual for share in RIGHT)
-    if found.size and low <= np.median(found) <= high:
+    if found.size:
         return factor
     size = nucleus_size(model, [image], [factor * step for step in STEPS])
-    if size is None or low <= size * factor <= high:
-        return factor
-    return usual / size
+    return factor if size is None else usual / size
 
 
 def nucleus_size(
@@ -100,7 +97,7 @@ def _look(
         found.append(sure_nuclei(probability, model.working_nucleus / factor))
         seen += middle.size
     diameters = np.concatenate(found)
-    if not diameters.size:
+    if len(diameters) < LEAST:
         return 0.0, 0.0, 0.0
     covered = float(np.pi / 4 * (diameters**2).sum()) / seen
     return len(diameters) / seen, float(np.median(diameters)), covered

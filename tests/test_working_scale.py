@@ -25,7 +25,7 @@ def model():
 @pytest.fixture(scope="module")
 def section():
     """A clear section with a handful of nuclei: picture and labels, 256 x 256."""
-    series = synthesize_series(nuclei=12, sections=5, seed=21)
+    series = synthesize_series(nuclei=40, sections=5, seed=5)
     return series.images[2], series.labels[2]
 
 
