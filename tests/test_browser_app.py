@@ -127,9 +127,7 @@ def test_delete_in_the_picture_undo_and_add_with_the_brush(filled, probabilities
     stage = stage_of(filled, "section_0.png")
     first = dt.measure_nuclei(labels).iloc[0]
     filled.mouse.click(*on_screen(filled, stage, shape, first.centroid_row, first.centroid_col))
-    filled.locator(
-        'tr[aria-selected="true"]', has_text=re.compile(rf"^{first.label:.0f}\b")
-    ).wait_for()
+    wait_for_selected(filled, first.label)
     stage.press("Delete")
     wait_for_count(filled, count - 1)
     assert nuclei_of(filled) == list(range(2, count + 1))
