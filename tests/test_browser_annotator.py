@@ -237,8 +237,8 @@ def test_jupyterlab_paints_and_keeps_its_own_keys_out(new_page, workplace, tmp_p
             page.keyboard.press(key)
         assert page.locator(".jp-Notebook .jp-Cell").count() == cells
         assert stage.get_attribute("data-tool") == "brush"
-        page.mouse.click(*on_screen(page, stage, SMALL, 80, 100))
-        wait_for(lambda: stored(out)[80, 100] > 0, "the second nucleus")
+        page.mouse.click(*on_screen(page, stage, SMALL, 15, 20))
+        wait_for(lambda: stored(out)[15, 20] > 0, "the second nucleus")
         page.get_by_role("button", name="Undo").click()
-        wait_for(lambda: stored(out)[80, 100] == 0, "undo")
+        wait_for(lambda: stored(out)[15, 20] == 0, "undo")
         assert (stored(out)[40, 30:61] == 1).all()

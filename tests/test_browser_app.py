@@ -264,6 +264,7 @@ def test_everything_fits_and_has_a_name(open_app, sections, width):
 def test_without_the_token_nobody_comes_in(server):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(server.split("?")[0])
+    refused.value.close()
     assert refused.value.code == 403
 
 
