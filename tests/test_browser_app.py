@@ -127,9 +127,7 @@ def test_delete_in_the_picture_undo_and_add_with_the_brush(filled, probabilities
     stage = stage_of(filled, "section_0.png")
     first = dt.measure_nuclei(labels).iloc[0]
     filled.mouse.click(*on_screen(filled, stage, shape, first.centroid_row, first.centroid_col))
-    filled.locator(
-        'tr[aria-selected="true"]', has_text=re.compile(rf"^{first.label:.0f}\b")
-    ).wait_for()
+    wait_for_selected(filled, first.label)
     stage.press("Delete")
     wait_for_count(filled, count - 1)
     assert nuclei_of(filled) == list(range(2, count + 1))
@@ -266,6 +264,7 @@ def test_everything_fits_and_has_a_name(open_app, sections, width):
 def test_without_the_token_nobody_comes_in(server):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(server.split("?")[0])
+    refused.value.close()
     assert refused.value.code == 403
 
 

@@ -69,6 +69,12 @@ def test_too_large_an_upload_is_told_and_offered_the_folder(app):
     assert app.messages.value == ""
 
 
+def test_upload_without_room_is_told(app):
+    app.choose._fail("a.tif", OSError(28, "No space left on device"))
+    app.choose._finish_upload()
+    assert "cannot be kept (No space left on device)" in app.messages.value
+
+
 def test_folder_outside_is_a_message(app):
     app.choose.folder.value = ".."
     app.choose.open_folder.click()

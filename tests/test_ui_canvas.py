@@ -153,6 +153,7 @@ def upload(said, tmp_path):
         lambda name: tmp_path / name,
         on_file=lambda path, name: arrived.append((path.read_bytes(), name)),
         on_refused=lambda name, size: refused.append((name, size)),
+        on_failed=lambda name, error: refused.append((name, error.strerror)),
         on_all=lambda: ended.append(True),
         limit=10,
     )
@@ -184,6 +185,21 @@ def test_too_large_a_file_is_refused_before_it_is_sent(upload, said):
     hear(upload, "piece", [b"x"])
     hear(upload, "end")
     assert upload.arrived == []
+
+
+def test_file_that_cannot_be_written_is_told_and_the_next_goes_on(upload, tmp_path, said):
+    hear(upload, "begin", name="a.png", size=5)
+    (tmp_path / "a.png").unlink()
+    (tmp_path / "a.png").mkdir()
+    hear(upload, "piece", [b"abc"])
+    hear(upload, "piece", [b"de"])
+    hear(upload, "end")
+    hear(upload, "begin", name="b.png", size=1)
+    hear(upload, "piece", [b"x"])
+    hear(upload, "end")
+    assert [name for name, _ in upload.refused] == ["a.png"]
+    assert upload.arrived == [(b"x", "b.png")]
+    assert len(said) == 7  # every question has its answer, or the browser would wait for ever
 
 
 def test_download_sends_what_is_made(said):

@@ -63,11 +63,11 @@ def voila_server(notebook: Path, log: Path):
 
 
 def lab_server(folder: Path, log: Path):
-    """JupyterLab on a folder."""
+    """JupyterLab on a folder; its token is `test`."""
     command = ["jupyter", "lab", "--no-browser", "--port=8800", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={folder}", "--ServerApp.token=test", "--allow-root"]
     command += ["--LabApp.expose_app_in_browser=True"]
-    return served(command, r"http://127\.0\.0\.1:\d+/lab\?token=\S+", log)
+    return served(command, r"http://127\.0\.0\.1:\d+/lab(?=\?token)", log)
 
 
 def write_notebook(path: Path, code: str) -> Path:

@@ -23,7 +23,8 @@ PATIENCE = 300_000  # ms
 
 def photograph_app(browser, folder: Path) -> None:
     """The examples, the third open, one nucleus selected."""
-    with app_server(folder, folder / "app.log") as url:
+    (folder / "my_micrographs").mkdir(exist_ok=True)
+    with app_server(folder / "my_micrographs", folder / "app.log") as url:
         page = open_page(browser, url)
         page.get_by_role("button", name="Try the drawn examples").click()
         stage_of(page, "example_1.png")

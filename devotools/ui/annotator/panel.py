@@ -72,10 +72,12 @@ class Annotator(widgets.VBox):
                 "previous": lambda: self.go(-1),
             },
             tool="brush",
-            height="clamp(280px, 62vh, 900px)",
+            height="clamp(280px, calc(100vh - 190px), 900px)",
         )
         self.header = widgets.HTML()
-        super().__init__([widgets.HBox([*self._buttons(), self.header]), self.canvas])
+        line = widgets.HBox([*self._buttons(), self.header])
+        line.add_class("dt-bar")  # as the tools below it look
+        super().__init__([line, self.canvas])
         self.show_number(self.number)
 
     def __repr__(self) -> str:

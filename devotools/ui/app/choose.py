@@ -42,6 +42,7 @@ class Choose(widgets.VBox):
             session.upload_path,
             on_file=self._take_file,
             on_refused=self._refuse,
+            on_failed=self._fail,
             on_all=self._finish_upload,
             limit=UPLOAD_LIMIT,
             accept=",".join([*sorted(IMAGE_SUFFIXES), WEIGHTS]),
@@ -112,6 +113,12 @@ class Choose(widgets.VBox):
             f"{name!r} has {size / 1e6:.0f} MB; expected {self.upload.limit / 1e6:.0f} MB at most "
             "for an upload. Start the app with the folder that it lies in, devotools app FOLDER, "
             "and open it there."
+        )
+
+    def _fail(self, name: str, error: OSError) -> None:
+        self._refused.append(
+            f"{name!r} cannot be kept ({error.strerror or error}); expected room for it on the "
+            "disk of the machine that runs the app. Make room, or open the folder it lies in."
         )
 
     def _finish_upload(self) -> None:

@@ -66,6 +66,7 @@ Step = Delete | Erase | Paint
 class Corrections:
     """The steps of one picture, done and undone.
 
+    >>> from devotools.ui.canvas.region import region_of
     >>> found = np.array([[1, 0, 2]])
     >>> steps = Corrections()
     >>> steps.do(Delete(region_of(found == 2)))

@@ -83,16 +83,13 @@ def server_config(address: str, port: int, *, token: bool, browser: bool, scratc
 
 
 def _make_server(config: Config, announce: Callable[[str], None]):
-    from voila.app import Voila  # here: importing devotools.ui must stay quick
+    from .voila_server import Server, TokenOnly  # here: importing devotools.ui must stay quick
 
-    class Server(Voila):
-        def listen(self) -> None:
-            token = self.identity_provider.token
-            announce(self.connection_url + (f"?token={token}" if token else ""))
-            super().listen()
-
+    config.Voila.identity_provider_class = TokenOnly
     # No voila.json of the folder that one happens to stand in may open what is closed here.
-    return Server(config=config, config_file_paths=[])
+    server = Server(config=config, config_file_paths=[])
+    server.announce = announce
+    return server
 
 
 @contextmanager

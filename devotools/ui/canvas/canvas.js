@@ -42,14 +42,17 @@ class CanvasWidget {
     const root = make("div", { class: "dt-canvas", "data-lm-suppress-shortcuts": "true" });
     this.bar = make("div", { class: "dt-bar", role: "toolbar", "aria-label": "Tools" });
     this.buttons = {};
+    this.beginGroup();
     for (const name of this.model.get("tools")) {
       const [text, key, title] = TOOLS[name];
       this.buttons[name] = this.button(text, `${title} (${key.toUpperCase()})`, () => this.choose(name));
     }
+    this.beginGroup();
     this.size = this.slider("Size", 1, 60, "brush", "Brush radius in pixels");
     this.remove = this.button("Delete", "Delete the selected nucleus (Delete)", () => this.say("delete"));
     this.undo = this.button("Undo", "Undo (Ctrl Z)", () => this.say("undo"));
     this.redo = this.button("Redo", "Redo (Ctrl Y)", () => this.say("redo"));
+    this.beginGroup();
     this.button("\u2212", "Zoom out (-)", () => this.view.zoomBy(1 / 1.4));
     this.button("+", "Zoom in (+)", () => this.view.zoomBy(1.4));
     this.button("Fit", "Show the whole picture (0)", () => this.view.fit());
@@ -67,10 +70,16 @@ class CanvasWidget {
     this.root = root;
   }
 
+  // What stays together when the toolbar is too narrow for one line.
+  beginGroup() {
+    this.group = make("div", { class: "dt-group" });
+    this.bar.append(this.group);
+  }
+
   button(text, title, act) {
     const button = make("button", { type: "button", title, "aria-label": title }, text);
     button.addEventListener("click", act);
-    this.bar.append(button);
+    this.group.append(button);
     return button;
   }
 
@@ -80,7 +89,7 @@ class CanvasWidget {
     input.value = this.model.get(trait);
     input.addEventListener("input", () => this.set(trait, Number(input.value)));
     label.append(input);
-    this.bar.append(label);
+    this.group.append(label);
     return input;
   }
 

@@ -97,7 +97,7 @@ class Stroke {
     }
   }
 
-  // The pixels whose centres a closed outline encloses, by the even-odd rule.
+  // The pixels whose centres a closed outline encloses, by the even-odd rule, and those below it.
   polygon(points) {
     const rows = points.map((p) => p.row);
     for (let row = Math.ceil(Math.min(...rows)); row <= Math.max(...rows); row++) {
@@ -112,6 +112,7 @@ class Stroke {
         for (let col = Math.ceil(crossings[k]); col <= crossings[k + 1]; col++) this.touch(row, col);
       }
     }
+    points.forEach((a, k) => this.line(a, points[(k + 1) % points.length], 0));
   }
 
   takeBack(places = this.places, before = this.before) {

@@ -17,7 +17,8 @@ class Upload(anywidget.AnyWidget):
 
     ``place(name)`` says where a file is to be written; ``on_file(path, name)`` is called for each
     that has arrived, ``on_refused(name, size)`` for each of more than ``limit`` bytes, of which
-    nothing is sent, and ``on_all()`` after the last. A file arrives in pieces of a megabyte, so
+    nothing is sent, ``on_failed(name, error)`` where one cannot be written, and ``on_all()`` after
+    the last. A file arrives in pieces of a megabyte, so
     the limit of the server's messages does not matter.
     """
 
@@ -34,6 +35,7 @@ class Upload(anywidget.AnyWidget):
         *,
         on_file: Callable[[Path, str], None],
         on_refused: Callable[[str, int], None],
+        on_failed: Callable[[str, OSError], None],
         on_all: Callable[[], None],
         limit: int,
         **traits: Any,
@@ -41,7 +43,7 @@ class Upload(anywidget.AnyWidget):
         super().__init__(**traits)
         self.limit = limit
         self._place, self._on_file = place, on_file
-        self._on_refused, self._on_all = on_refused, on_all
+        self._on_refused, self._on_failed, self._on_all = on_refused, on_failed, on_all
         self._path = self._name = None
         self.on_msg(self._receive)
 
@@ -49,13 +51,13 @@ class Upload(anywidget.AnyWidget):
         kind = content.get("type")
         if kind == "begin":
             self.send({"type": "answer", "go": self._begin(content["name"], content["size"])})
-        elif kind == "piece" and self._path is not None:
-            with open(self._path, "ab") as file:
-                file.write(buffers[0])
+        elif kind == "piece":
+            self._write(buffers[0])
             self.send({"type": "answer"})
-        elif kind == "end" and self._path is not None:
+        elif kind == "end":
             path, self._path = self._path, None
-            self._on_file(path, self._name)
+            if path is not None:
+                self._on_file(path, self._name)
             self.send({"type": "answer"})
         elif kind == "all":
             self._on_all()
@@ -67,3 +69,13 @@ class Upload(anywidget.AnyWidget):
         self._path, self._name = self._place(name), name
         self._path.write_bytes(b"")
         return True
+
+    def _write(self, piece: Any) -> None:
+        if self._path is None:
+            return
+        try:
+            with open(self._path, "ab") as file:
+                file.write(piece)
+        except OSError as error:  # no room: what is left of this file is passed over
+            self._path = None
+            self._on_failed(self._name, error)

@@ -1,0 +1,34 @@
+"""Voila, a little stricter: who has no token gets 403, and no form to try passwords in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from jupyter_server.auth import IdentityProvider, User
+from tornado.web import HTTPError, RequestHandler
+from voila.app import Voila
+
+
+class TokenOnly(IdentityProvider):
+    """Lets in who brings the token, in the address or in the cookie that it left."""
+
+    async def get_user(self, handler: RequestHandler) -> User:
+        """The one user there is; raises the error 403 for everybody else."""
+        user = super().get_user(handler)
+        user = await user if inspect.isawaitable(user) else user
+        if user is None:
+            raise HTTPError(403, "the token is missing: open the address that devotools app gave")
+        return user
+
+
+class Server(Voila):
+    """Voila that tells its address, with the token, before it listens."""
+
+    announce: Callable[[str], None] = staticmethod(lambda url: None)
+
+    def listen(self) -> None:
+        """Tell the address, then serve until the end."""
+        token = self.identity_provider.token
+        self.announce(self.connection_url + (f"?token={token}" if token else ""))
+        super().listen()
