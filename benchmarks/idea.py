@@ -48,8 +48,8 @@ def draw_network(ax: Axes) -> None:
     up = [(0.58 + 0.1 * n, 0.62 / 1.55 ** (3 - n)) for n in range(4)]
     for places, colour in ((down, "#E69F00"), (up, "#56B4E9")):
         for left, height in places:
-            box = Rectangle((left, 0.5 - height / 2), 0.06, height, facecolor=colour, edgecolor="black")
-            ax.add_patch(box)
+            corner, looks = (left, 0.5 - height / 2), {"facecolor": colour, "edgecolor": "black"}
+            ax.add_patch(Rectangle(corner, 0.06, height, **looks))
     ax.text(0.27, 0.04, "what?", ha="center", fontsize=11)
     ax.text(0.75, 0.04, "where?", ha="center", fontsize=11)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[], yticks=[])

@@ -49,8 +49,8 @@ def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, fact
     """The factor to look at a picture with, when it has been looked at with ``factor`` once.
 
     ``image`` is (H, W) float32, stretched; ``answer`` the probability that the network gave, in
-    its own pixels. Where a nucleus of about the size that the model knows is seen, ``factor`` stays.
-    Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as it is.
+    its own pixels. Where a nucleus of about the size that the model knows is seen, ``factor``
+    stays. Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as well.
     """
     usual = getattr(model, "working_nucleus", None)
     if usual is None or not model.working_side:
