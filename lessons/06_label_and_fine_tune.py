@@ -219,6 +219,27 @@ def rescue(grey):
 exercises.check("6.1", rescue)
 
 # %% [markdown]
+# ### Draw here
+#
+# The annotator below is made for this. Each stroke is on the disk when you lift the pen, as PNG and
+# TIFF, in the layout that `devotools train` reads. Begin inside a nucleus to enlarge it; begin
+# beside it for a new one. *Try:* label one section twice, and compare. Later give `model=` your
+# tuned model, and correct its proposals instead of drawing from nothing.
+
+# %%
+to_label = base / "to_label"
+to_label.mkdir(exist_ok=True)
+for pair in new.train[:3]:
+    shutil.copy(pair.image, to_label)
+dt.annotate(to_label, base / "mine")
+
+# %% [markdown]
+# ![The annotator: buttons for the tools above a section with numbered outlines, one of them just
+# painted with the brush](../docs/images/annotator.png)
+#
+# *The annotator on an ordinary drawn section. [How to use it, and its keys](../docs/the-app.md).*
+
+# %% [markdown]
 # ## A handful of labels
 #
 # We take the ready set: one section of each of eight training embryos, labelled with the care that
