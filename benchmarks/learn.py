@@ -5,10 +5,10 @@
 Both learn from the same drawn sections, from random weights, on the same threads, one after the
 other, and are judged on the same drawn validation sections at 256 pixels. Time is processor time
 of this process by its threads, so that what else the machine does counts for neither; only
-training counts, not the validation. The recipe of 2020 is `segmentation_models_pytorch`'s FPN with ResNet18
-(no pre-trained weights, which the task forbids both), Dice loss, Adam at 1.5e-4, batches of five
-and that package's usual augmentations for grey pictures; ours is what `tools/make_weights.py`
-does, with a schedule as long as `--ours`. Writes benchmarks/results/learn.json and .png.
+training counts, not the validation. The recipe of 2020 is `segmentation_models_pytorch`'s FPN with
+ResNet18 (random start, as ours), Dice loss, Adam at 1.5e-4, batches of five and that package's
+usual augmentations for grey pictures; ours is what `tools/make_weights.py` does, with a schedule as
+long as `--ours`. Writes benchmarks/results/learn.json and .png.
 """
 
 from __future__ import annotations

@@ -313,8 +313,8 @@ for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
 # was squeezed to the length of one section, and its nuclei to a quarter of their width. No warning,
 # no error: nuclei are simply not found.*
 #
-# The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few in Fiji with the line
-# tool. In Python it is `scale = model.working_nucleus / width`, in the command further down
+# The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few in Fiji with the
+# line tool. In Python it is `scale = model.working_nucleus / width`, in the command further down
 # `--nucleus-size WIDTH`. How exact must it be? We try a range of scales on five sections.
 # *Predict:* what does the curve look like?
 
@@ -423,8 +423,8 @@ nuclei.head(4).round(2)
 # %% [markdown]
 # ### The same without typing
 #
-# A colleague who never opens a terminal needs the same. `devotools app pictures` opens a page in the
-# browser; here is that page in the notebook. *Try:* open the folder, move the threshold, delete a
+# A colleague who never opens a terminal needs the same. `devotools app pictures` opens a page in
+# the browser; here is that page in the notebook. *Try:* open the folder, move the threshold, delete a
 # false nucleus, paint one that is missing, undo. Then save the results: `settings.json` in the zip
 # holds the command that repeats them, but not what your hand changed. Why does it matter to say so?
 
@@ -433,7 +433,8 @@ ui.App(pictures)
 
 # %% [markdown]
 # ![The app: on the left the list of pictures, in the middle a section with numbered outlines, on
-# the right the threshold and a table of nuclei, one row of which is selected](../docs/images/app.png)
+# the right the threshold and a table of nuclei, one row of which is
+# selected](../docs/images/app.png)
 #
 # *The app with its drawn examples, for those who read without a kernel. [How to use
 # it](../docs/the-app.md).*

@@ -8,6 +8,8 @@ for stacks and large ones, `cluster` for many machines. `outcome` and `report` t
 from devotools.pipeline.cluster import connect, segment_on_cluster
 from devotools.pipeline.jobs import Job, find_jobs
 from devotools.pipeline.outcome import Outcome, table_rows, write_tables
+from devotools.pipeline.pixel_size import read_pixel_size
+from devotools.pipeline.report import uncertainty
 from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs
 from devotools.pipeline.settings import Settings, settings_for
@@ -20,9 +22,11 @@ __all__ = [
     "connect",
     "find_jobs",
     "open_results",
+    "read_pixel_size",
     "segment_jobs",
     "segment_on_cluster",
     "settings_for",
     "table_rows",
+    "uncertainty",
     "write_tables",
 ]

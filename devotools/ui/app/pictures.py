@@ -12,7 +12,7 @@ from PIL import Image
 
 from devotools._validate import InputError, check_folder
 from devotools.images import is_tiff, read_image, silent_tifffile, write_image
-from devotools.pipeline import find_jobs
+from devotools.pipeline import find_jobs, read_pixel_size
 from devotools.synthetic import Appearance, synthesize_series
 
 from .corrections import Corrections
@@ -26,7 +26,9 @@ class Picture:
     """One picture of a session: its file, its name in the tables, and what is known of it.
 
     ``error`` is the sentence that says why it cannot be used, or empty. ``probability`` is the
-    file of the network's answer, an (H, W) float32 array; None until the network has run.
+    file of the network's answer, an (H, W) float32 array, and ``scale`` the factor by which the
+    network saw the picture enlarged; None until it has run. ``pixel_size_um`` is what the file
+    says.
     """
 
     path: Path
@@ -34,6 +36,8 @@ class Picture:
     error: str = ""
     seconds: float = 0.0
     probability: Path | None = None
+    scale: float | None = None
+    pixel_size_um: float | None = None
     corrections: Corrections = field(default_factory=Corrections)
 
     def read(self) -> np.ndarray:
@@ -47,6 +51,7 @@ def take_in(path: str | Path, name: str) -> Picture:
     try:
         _check_size(picture.path, name)
         picture.read()
+        picture.pixel_size_um, _ = read_pixel_size(picture.path)
     except InputError as error:
         picture.error = str(error).replace(repr(str(picture.path)), repr(name))
     return picture

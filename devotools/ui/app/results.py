@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
-from devotools.pipeline import Outcome, table_rows, write_tables
+from devotools.pipeline import Outcome, table_rows, uncertainty, write_tables
 from devotools.plots import draw_overlay
 
 from .pictures import Picture
@@ -71,7 +72,12 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         export_rois(labels, out / "rois" / f"{name}.zip")
     nuclei = session.table(picture)
     return Outcome(
-        picture.name, len(nuclei), picture.seconds, rows=table_rows(picture.name, nuclei)
+        picture.name,
+        len(nuclei),
+        picture.seconds,
+        rows=table_rows(picture.name, nuclei),
+        scale=picture.scale,
+        uncertainty=uncertainty(np.load(picture.probability), labels),
     )
 
 

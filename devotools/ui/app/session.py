@@ -22,7 +22,7 @@ from devotools._validate import (
 from devotools.measure import measure_nuclei
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN, load_model
-from devotools.predict import check_channels, label_nuclei, predict_probability
+from devotools.predict import check_channels, label_nuclei, predict_scaled
 from devotools.ui.canvas.region import Region, region_of
 from devotools.ui.canvas.widget import MAX_ID
 
@@ -201,7 +201,8 @@ class Session:
     def _predict(self, picture: Picture) -> None:
         started = time.perf_counter()
         try:
-            probability = predict_probability(self.model, picture.read(), scale=self.scale())
+            answers = predict_scaled(self.model, [picture.read()], scale=self.scale())
+            probability, picture.scale = next(answers)
         except InputError as error:
             picture.error = str(error)
             return
@@ -253,8 +254,9 @@ class Session:
         key = (self.settings, picture.probability, tuple(map(id, picture.corrections.done)))
         kept = self._tables.get(picture.name)
         if kept is None or kept[0] != key:
+            pixel_size_um = self.settings.pixel_size_um or picture.pixel_size_um
             table = measure_nuclei(
-                self.labels(picture), self.image(picture), pixel_size_um=self.settings.pixel_size_um
+                self.labels(picture), self.image(picture), pixel_size_um=pixel_size_um
             )
             self._tables[picture.name] = kept = (key, table)
         return kept[1]
