@@ -424,9 +424,10 @@ nuclei.head(4).round(2)
 # ### The same without typing
 #
 # A colleague who never opens a terminal needs the same. `devotools app pictures` opens a page in
-# the browser; here is that page in the notebook. *Try:* open the folder, move the threshold, delete a
-# false nucleus, paint one that is missing, undo. Then save the results: `settings.json` in the zip
-# holds the command that repeats them, but not what your hand changed. Why does it matter to say so?
+# the browser; here is that page in the notebook. *Try:* open the folder, move the threshold, delete
+# a false nucleus, paint one that is missing, undo. Then save the results: `settings.json` in the
+# zip holds the command that repeats them, but not what your hand changed. Why does it matter to say
+# so?
 
 # %%
 ui.App(pictures)

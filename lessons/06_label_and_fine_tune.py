@@ -334,7 +334,9 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # One run says little: another eight embryos, another seed, another score. The following was
 # measured beforehand (`python benchmarks/fine_tuning.py`, the same stain): for each number
 # of labels several runs, each with *other* training embryos and another seed, all for the same
-# number of steps and scored on the same test embryos.
+# number of steps and scored on the same test embryos. These runs started from the weights that the
+# package shipped before the present ones, on the drawings of that time; the command measures them
+# with today's.
 
 # %%
 stored = files("devotools") / "data" / "fine_tuning.json"
