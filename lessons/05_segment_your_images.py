@@ -303,7 +303,7 @@ assert scores["squeezed"] < scores["measured"], "nuclei made too small should be
 # %%
 # alt: The ribbon of four sections, twice. Above, squeezed to the usual longest side, few of the
 #   dashed blue outlines of the true nuclei have a solid orange outline. Below, with the scale
-#   chosen by the width of a nucleus, nearly all of them have one.
+#   chosen by the width of a nucleus, most of them have one.
 _, axes = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained")
 for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
     _ = dt.show_overlay(ribbon, found[name], ax, true=ribbon_true, title=name)
@@ -343,8 +343,8 @@ _ = ax.legend()
 
 # %% [markdown]
 # *Figure 6. The scale, from far too small to far too large. On the left is a cliff: shrunk to the
-# size of a granule, a nucleus is a granule to the network. On the right the way down is gentler.
-# Between lies a range in which the exact value matters little: read off how exactly you must
+# size of a granule, a nucleus is a granule to the network. On the right there is none, as far as we
+# have looked: over a wide range the exact value matters little. Read off how exactly you must
 # measure, and if you are unsure, err on the large side.*
 #
 # Both are called size, and they are easily confused. The **pixel size** of a section before gives
