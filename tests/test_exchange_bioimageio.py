@@ -29,6 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch):
+    """What is written is in float32: compared with it is what the package gives in float32."""
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", "0")
+
+
 @pytest.fixture(scope="module")
 def net():
     return small_model()

@@ -37,6 +37,12 @@ def small_model() -> ResNet18FPN:
     return net.eval()
 
 
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch):
+    """What is written is in float32: compared with it is what the package gives in float32."""
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", "0")
+
+
 @pytest.fixture(scope="module")
 def net():
     return small_model()

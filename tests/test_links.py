@@ -79,7 +79,9 @@ def test_readme_is_short():
     assert len(README.split()) <= 700, "what is longer belongs into docs/"
 
 
-def test_readme_has_one_figure_and_it_is_small():
+def test_readme_shows_the_idea_and_the_two_pages_and_they_are_small():
     without_badges = BADGE.sub("", README)
-    (figure,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", without_badges)
-    assert (ROOT / figure).stat().st_size < LARGEST_FIGURE
+    figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", without_badges)
+    names = [figure.rpartition("/")[2] for figure in figures]
+    assert names == ["idea.png", "app.png", "annotator.png"]
+    assert all((ROOT / figure).stat().st_size < LARGEST_FIGURE for figure in figures)
