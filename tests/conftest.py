@@ -1,15 +1,12 @@
 """What every test stands on: no window, no network, no figure left open."""
 
 import ipaddress
-import os
 import socket
 import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-
-CHROMIUM = os.environ.get("DEVOTOOLS_CHROMIUM", "/usr/bin/chromium")
+from looking import chromium
 
 # Not through the environment: the kernels that run the notebooks would inherit it and draw nothing.
 mpl.use("Agg")
@@ -52,15 +49,6 @@ def close_figures():
 
 @pytest.fixture(scope="session")
 def browser():
-    """One Chromium for all tests; one that is missing fails them and says what to do."""
-    # Here and not above: `make test` reads this file too, and needs no browser.
-    from playwright.sync_api import sync_playwright
-
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"no browser at {CHROMIUM}: install Chromium or name it in DEVOTOOLS_CHROMIUM")
-    with sync_playwright() as playwright:
-        # No sandbox and no shared memory: CI runs as root in a container that has neither.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+    """One Chromium for all tests: Playwright can be started only once in a process."""
+    with chromium() as one:
+        yield one

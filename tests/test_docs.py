@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 from lesson_notebooks import ROOT
-from looking import DESKTOP, FAINT, HEADINGS, NAMELESS, PHONE, PICTURES, chromium, jumps, shown
+from looking import DESKTOP, FAINT, HEADINGS, NAMELESS, PHONE, PICTURES, jumps, shown
 from test_browser import UNREACHABLE
 
 import devotools
@@ -56,12 +56,6 @@ def pages(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as one:
-        yield one
 
 
 @browsing

@@ -8,7 +8,7 @@ import links
 import nbformat
 import pytest
 from lesson_notebooks import NOTEBOOKS, ROOT, figures
-from looking import DESKTOP, FAINT, HEADINGS, NAMELESS, PHONE, PICTURES, chromium, jumps, shown
+from looking import DESKTOP, FAINT, HEADINGS, NAMELESS, PHONE, PICTURES, jumps, shown
 from nbconvert import HTMLExporter
 from test_browser import UNREACHABLE
 
@@ -25,12 +25,6 @@ LOOKS = {
     "dark": (DESKTOP, {"template_name": "lab", "theme": "dark"}),
 }
 NOT_OURS = "pre, .prompt, .jp-InputPrompt, .jp-OutputPrompt, .anchor-link"  # colours of code
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as one:
-        yield one
 
 
 @each_lesson

@@ -422,25 +422,19 @@ def test_memory_does_not_grow_with_the_nuclei(tmp_path, monkeypatch):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_fits_screens_of_every_width(tmp_path, scheme):
-    from playwright.sync_api import sync_playwright
-
+def test_page_fits_screens_of_every_width(browser, tmp_path, scheme):
     path = write_report(make_full(tmp_path))
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        for width in (1280, 390):
-            view = browser.new_context(
-                viewport={"width": width, "height": 800}, color_scheme=scheme
-            )
-            page, asked = view.new_page(), []
-            page.on("request", lambda request, asked=asked: asked.append(request.url[:5]))
-            page.goto(path.as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
-            assert set(asked) <= {"file:", "data:"}
-            ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 22, 22)"}[scheme]
-        browser.close()
+    for width in (1280, 390):
+        view = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page, asked = view.new_page(), []
+        page.on("request", lambda request, asked=asked: asked.append(request.url[:5]))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+        assert set(asked) <= {"file:", "data:"}
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 22, 22)"}[scheme]
+        view.close()
 
 
 # --- uncertainty -------------------------------------------------------------------------------

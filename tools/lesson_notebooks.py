@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LESSONS = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
 SOLUTIONS = NOTEBOOKS / "solutions"
+PICTURE = re.compile(r"\]\(\.\./docs/images/([^)]+\.png)\)")  # in a text cell of a lesson
 
 # Nothing of the machine that built it: no versions, no timestamps, no kernel's own name.
 METADATA = {
@@ -110,10 +111,23 @@ def with_ways_in(notebook: NotebookNode, place: str) -> NotebookNode:
     title, _, rest = first.source.partition("\n")
     first.source = f"{title}\n\n{links.badges(place, 'attachment:')}\n{rest}".rstrip()
     first.attachments = nbformat.from_dict(links.attachments())
+    for cell in opened.cells:
+        with_pictures(cell)
     code = ON_COLAB.format(repository=links.repository())
     install = nbformat.v4.new_code_cell(code, id=id_of(code))
     opened.cells.insert(1, install)
     return opened
+
+
+def with_pictures(cell: NotebookNode) -> None:
+    """Put the pictures that a text cell shows from docs/images into the notebook, in place.
+
+    They are seen wherever the notebook lies then: as a page, on nbviewer, in solutions/.
+    """
+    names = PICTURE.findall(cell.source) if cell.cell_type == "markdown" else []
+    if names:
+        cell.source = PICTURE.sub(r"](attachment:\1)", cell.source)
+        cell.attachments = nbformat.from_dict(links.pictures(names))
 
 
 def variants(path: Path) -> dict[Path, NotebookNode]:

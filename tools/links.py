@@ -64,3 +64,10 @@ def attachments() -> dict[str, dict[str, str]]:
         for name in addresses("")
     }
     return {name: {"image/png": text} for name, text in encoded.items()}
+
+
+def pictures(names: list[str]) -> dict[str, dict[str, str]]:
+    """Pictures of docs/images inside a notebook, by name."""
+    folder = BADGES.parent
+    encoded = {name: base64.b64encode((folder / name).read_bytes()).decode() for name in names}
+    return {name: {"image/png": text} for name, text in encoded.items()}
