@@ -60,6 +60,7 @@ class Results:
         """
         if self.journal.has_vanished():
             return
+        _remove_temporary_files(self.out)  # of a worker that died in the middle of a file
         self.write_tables(jobs)
         self.remove_leftovers(jobs)
         overlays = {
