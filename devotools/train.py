@@ -96,7 +96,7 @@ def fit(
     model.to(device, memory_format=torch.channels_last)
     averaged = running_average(model, config.averaging) if config.averaging else None
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.epochs * len(train_loader)

@@ -12,6 +12,7 @@ from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs
+from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings, settings_for
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "settings_for",
     "table_rows",
     "uncertainty",
+    "write_overlay",
     "write_tables",
 ]

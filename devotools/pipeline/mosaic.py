@@ -46,8 +46,8 @@ from devotools.pipeline.journal import file_state, file_sum
 from devotools.pipeline.outcome import Outcome, table_rows
 from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
+from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings
-from devotools.plots import draw_overlay
 from devotools.predict import label_nuclei
 from devotools.working_scale import nucleus_size
 
@@ -359,8 +359,7 @@ def _write_small_overlay(path: Path, pixels: Pixels, canvas: np.ndarray) -> None
         size = (width // times, len(grey) // times)
         strips.append(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
     labels = np.ascontiguousarray(canvas[times // 2 : height : times, times // 2 : width : times])
-    with replace_file(path) as temporary:
-        Image.fromarray(draw_overlay(np.concatenate(strips), labels)).save(temporary, format="PNG")
+    write_overlay(path, np.concatenate(strips), labels)
 
 
 def _mean(doubts: list[tuple[int, float]]) -> float:

@@ -13,12 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
-from devotools.pipeline import Outcome, table_rows, uncertainty, write_tables
-from devotools.plots import draw_overlay
+from devotools.pipeline import Outcome, table_rows, uncertainty, write_overlay, write_tables
 
 from .pictures import Picture
 from .session import Session, Settings
@@ -66,8 +64,7 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         return Outcome(picture.name, None, picture.seconds, picture.error)
     labels = session.labels(picture)
     write_labels(out / "labels" / f"{name}.tif", labels)
-    with replace_file(out / "overlays" / f"{name}.png") as temporary:
-        Image.fromarray(draw_overlay(picture.read(), labels)).save(temporary, format="PNG")
+    write_overlay(out / "overlays" / f"{name}.png", picture.read(), labels)
     if labels.any():
         export_rois(labels, out / "rois" / f"{name}.zip")
     nuclei = session.table(picture)
