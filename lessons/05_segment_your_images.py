@@ -38,6 +38,7 @@ from scipy.ndimage import gaussian_filter
 
 import devotools as dt
 from devotools import cli, exercises, ui
+from devotools.pipeline import uncertainty
 
 # %% [markdown]
 # ## Your pictures
@@ -761,44 +762,44 @@ for step in (1, 2, 3, 4):
 # ## What to distrust
 #
 # You will rarely have the truth. Is there a sign that warns you all the same? The probability is
-# one: near 0 and near 1 the model is certain, near 0.5 it is not. `p * (1 - p)` is largest at 0.5
-# and 0 where it is certain. And for each picture, one number: of all pixels that may be nucleus
-# (0.2 and more), the **share that is doubtful** (0.2 to 0.8). We do not divide by all pixels: then
-# a picture with few nuclei would always look certain.
+# one: near 0 and near 1 the model is certain, near 0.5 it is not. `4 * p * (1 - p)` is 1 at 0.5
+# and 0 where it is certain. And for each picture, one number, its **uncertainty**: the mean of that
+# over all pixels that are labelled or might be (a probability of 0.1 and more). We do not divide by
+# all pixels: then a picture with few nuclei would always look certain. You have met the number: it
+# is the column `uncertainty` of `images.csv`, and the report's order.
 
 # %%
-def doubtful(probability):
-    """Share of doubtful pixels among those that may be nucleus."""
-    possible = probability >= 0.2
-    return float((probability[possible] <= 0.8).mean()) if possible.any() else 0.0
+def doubt_of(probability):
+    """The uncertainty of one picture, as the command calculates it."""
+    return uncertainty(probability, dt.label_nuclei(probability))
 
 
-doubt = np.array([doubtful(one) for one in probabilities])
+doubt = np.array([doubt_of(one) for one in probabilities])
 least, most = (pick(range(6, 30), key=lambda number: doubt[number]) for pick in (min, max))
 
 # %%
 # alt: Two sections, one in each column. Above, the picture with found nuclei in solid orange and
-#   true ones in dashed blue. Below, the map of doubt: thin bright rings round the nuclei on the
-#   left; on the right broader rings and bright patches.
+#   true ones in dashed blue. Below, the map of uncertainty: thin bright rings round the nuclei on
+#   the left; on the right broader rings and bright patches.
 figure, axes = plt.subplots(2, 2, figsize=(7.4, 7), layout="constrained")
 for column, number in enumerate((least, most)):
-    title = f"section {number}: {100 * doubt[number]:.0f} % doubtful"
+    title = f"section {number}: uncertainty {doubt[number]:.2f}"
     both = found[number], axes[0, column]
     _ = dt.show_overlay(series.images[number], *both, true=series.labels[number], title=title)
     p = probabilities[number]
-    shown = axes[1, column].imshow(p * (1 - p), cmap="cividis", vmin=0, vmax=0.25)
+    shown = axes[1, column].imshow(4 * p * (1 - p), cmap="cividis", vmin=0, vmax=1)
     axes[1, column].set_axis_off()
-_ = figure.colorbar(shown, ax=axes[1], label="p (1 - p)", shrink=0.8)
+_ = figure.colorbar(shown, ax=axes[1], label="4 p (1 - p)", shrink=0.8)
 
 # %% [markdown]
-# *Figure 12. The section with the least and the one with the most doubt, from the middle part of
-# the series. A thin ring is as it should be: nobody knows an outline to the pixel. A patch means
+# *Figure 12. The section with the least and the one with the most uncertainty, from the middle part
+# of the series. A thin ring is as it should be: nobody knows an outline to the pixel. A patch means
 # that the model does not know whether something is a nucleus.*
 #
-# Does doubt tell of errors? Here we can ask. And a network cannot say *this is no embryo*, so we
-# also show it what it should refuse: the **negative** of a section, as a film scanner makes it; the
-# same section far **out of focus**; and **clouds**, with no embryo at all. *Predict:* in which of
-# them will it find nuclei, and in which will it doubt?
+# Does uncertainty tell of errors? Here we can ask. And a network cannot say *this is no embryo*, so
+# we also show it what it should refuse: the **negative** of a section, as a film scanner makes it;
+# the same section far **out of focus**; and **clouds**, with no embryo at all. *Predict:* in which
+# of them will it find nuclei, and in which will it be uncertain?
 
 # %%
 plain, plain_true = series.images[18], series.labels[18]
@@ -813,11 +814,11 @@ for name, (picture, true) in strangers.items():
     answer = dt.predict_probability(model, picture)
     hits = dt.match_instances(true, dt.label_nuclei(answer))
     rows[name] = {"found": hits.tp + hits.fp, "real": hits.tp, "F1": hits.f1}
-    rows[name]["doubt"] = doubtful(answer)
+    rows[name]["uncertainty"] = doubt_of(answer)
 pd.DataFrame(rows).T.astype({"found": int, "real": int}).round(2)
 
 # %%
-# alt: The F1 of each section against its share of doubtful pixels, blue dots falling gently to the
+# alt: The F1 of each section against its uncertainty, blue dots falling gently to the
 #   right, and an orange diamond, triangle and cross for the three strangers, two of them at the
 #   bottom.
 sections = [number for number in range(36) if cuts_true[number]]
@@ -825,14 +826,14 @@ f1 = np.array([one.f1 for one in matches])
 _, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 ax.plot(doubt[sections], f1[sections], "o", color="#0072B2", label="sections of the series")
 for (name, row), marker in zip(rows.items(), "D^P", strict=True):
-    ax.plot(row["doubt"], row["F1"], marker, color="#D55E00", markersize=8, label=name)
-ax.set(xlabel="share of doubtful pixels", ylabel="F1 (nuclei)", xlim=(0, 1), ylim=(-0.05, 1.1))
+    ax.plot(row["uncertainty"], row["F1"], marker, color="#D55E00", markersize=8, label=name)
+ax.set(xlabel="uncertainty of the picture", ylabel="F1 (nuclei)", xlim=(0, 1), ylim=(-0.05, 1.1))
 _ = ax.legend()
 
 # %% [markdown]
-# *Figure 13. Doubt against truth, in sections and strangers. On the whole, where the model doubts
-# more it is wrong more often. But look at single dots, too: some sections with little doubt are
-# bad.*
+# *Figure 13. Uncertainty against truth, in sections and strangers. On the whole, where the model
+# doubts more it is wrong more often. But look at single dots, too: some sections with little doubt
+# are bad.*
 #
 # How can that be? We take the sections in three groups, from little to much doubt, and then ask of
 # every nucleus that was missed: did the model at least see *something* there?
@@ -860,9 +861,9 @@ print(f"{len(highest)} cuts were missed; in {nothing} of them the probability no
 lights = {}
 for file in files[:50]:
     answer = dt.predict_probability(model, dt.read_image(file))
-    lights[file.name] = {"nuclei": dt.label_nuclei(answer).max(), "doubt": doubtful(answer)}
+    lights[file.name] = {"nuclei": dt.label_nuclei(answer).max(), "uncertainty": doubt_of(answer)}
 lights = pd.DataFrame(lights).T.astype({"nuclei": int})
-lights.sort_values("doubt", ascending=False).round(2).head(12)
+lights.sort_values("uncertainty", ascending=False).round(2).head(12)
 
 # %% [markdown]
 # Before you write a number into a paper, go through this list:

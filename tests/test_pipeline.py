@@ -295,6 +295,17 @@ def test_a_mosaic_gives_what_the_whole_picture_gives(kind, tmp_path, monkeypatch
     assert areas == sorted(np.bincount(whole.ravel())[1:])
     with Image.open(tmp_path / "out" / "overlays" / "a.png") as overlay:
         assert overlay.size == (900, 700)
+    with tifffile.TiffFile(tmp_path / "out" / "labels" / "a.tif") as file:
+        assert not file.pages[0].is_tiled  # ImageJ opens no tiles
+
+
+@pytest.mark.parametrize("most", [60_000, 100_000])
+def test_large_labels_are_written_strip_by_strip(most, tmp_path):
+    canvas = np.random.default_rng(0).integers(0, most, (3 * mosaic.STRIP + 7, 33), np.int32)
+    mosaic._write_canvas(tmp_path / "a.tif", canvas)
+    written = tifffile.imread(tmp_path / "a.tif")
+    assert written.dtype == (np.uint16 if most < 2**16 else np.int32)
+    np.testing.assert_array_equal(written, canvas)
 
 
 def test_a_mosaic_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):

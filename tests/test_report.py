@@ -417,7 +417,7 @@ def test_memory_does_not_grow_with_the_nuclei(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert areas.sum() == rows
-    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 3 * peaks[0]  # twenty times as many rows
 
 
 @pytest.mark.browser

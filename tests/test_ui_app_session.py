@@ -422,7 +422,7 @@ def test_picture_without_nuclei_has_no_outlines_but_everything_else(app, tmp_pat
 def test_a_zip_that_fails_is_not_there(one, tmp_path, monkeypatch):
     app, _ = one
     monkeypatch.setattr(
-        "devotools.ui.app.results.draw_overlay", lambda *_: (_ for _ in ()).throw(OSError("full"))
+        "devotools.ui.app.results.write_overlay", lambda *_: (_ for _ in ()).throw(OSError("full"))
     )
     with pytest.raises(InputError, match="cannot be written"):
         export_zip(app, tmp_path / "nuclei.zip")

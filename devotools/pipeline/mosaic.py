@@ -11,6 +11,7 @@ import math
 import time
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ MOSAIC_PIXELS = 2**24  # larger than 4096 x 4096: window by window
 MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucleus of that size
 OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
 SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
-LABEL_TILE = 512
+STRIP = 64  # rows of a label image that are compressed together
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # scales at which a mosaic is looked at first
 
 
@@ -327,25 +328,27 @@ def _rois(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _write_canvas(path: Path, canvas: np.ndarray) -> None:
-    """Write the labels as a tiled TIFF, uint16 or int32, a row of tiles in memory at a time."""
-    most = max(int(canvas[top : top + 1024].max()) for top in range(0, len(canvas), 1024))
-    dtype = np.uint16 if most < 2**16 else np.int32
+    """Write the labels as uint16 or int32, a strip of rows in memory at a time.
 
-    def tiles() -> Iterator[np.ndarray]:
-        for top in range(0, canvas.shape[0], LABEL_TILE):
-            for left in range(0, canvas.shape[1], LABEL_TILE):
-                yield canvas[top : top + LABEL_TILE, left : left + LABEL_TILE].astype(dtype)
+    In strips, for ImageJ opens no tiles without a plugin.
+    """
+    most = max(int(canvas[top : top + 1024].max()) for top in range(0, len(canvas), 1024))
+    dtype = np.dtype("<u2" if most < 2**16 else "<i4")
+
+    def strips() -> Iterator[bytes]:
+        for top in range(0, len(canvas), STRIP):
+            yield zlib.compress(canvas[top : top + STRIP].astype(dtype).tobytes())
 
     with replace_file(path) as temporary:
         tifffile.imwrite(
             temporary,
-            tiles(),
+            strips(),
             shape=canvas.shape,
             dtype=dtype,
-            tile=(LABEL_TILE, LABEL_TILE),
+            byteorder="<",
+            rowsperstrip=STRIP,
             compression="zlib",
             photometric="minisblack",
-            maxworkers=1,
         )
 
 
