@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--mosaic", type=int, default=20_000, help="pixels a side; 0: none")
     parser.add_argument("--out", type=Path, default=RESULTS / "growth.json")
+    parser.add_argument("--resume", action="store_true", help="keep what --out holds, do the rest")
     arguments = parser.parse_args()
     quick = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True)
     result = {
@@ -178,6 +179,11 @@ def main() -> None:
         "images": [],
     }
 
+    if arguments.resume and arguments.out.is_file():
+        result |= json.loads(arguments.out.read_text(encoding="utf-8"))
+    done = {row["side"] for row in result["sides"]}
+    done |= {(row["images"], row["workers"]) for row in result["images"]}
+
     def save(name: str, row: dict) -> None:
         result[name].append(row) if isinstance(result.get(name), list) else result.update(
             {name: row}
@@ -186,16 +192,19 @@ def main() -> None:
         print(name, row, flush=True)
 
     for side in arguments.sides:
-        save("sides", one_picture(side))
+        if side not in done:
+            save("sides", one_picture(side))
     with tempfile.TemporaryDirectory() as scratch:
         for count in arguments.images:
-            draw_folder(Path(scratch) / str(count), count)
-            for workers in arguments.workers:
+            missing = [workers for workers in arguments.workers if (count, workers) not in done]
+            if missing:
+                draw_folder(Path(scratch) / str(count), count)
+            for workers in missing:
                 out = Path(scratch) / f"out-{count}-{workers}"
                 options = ["--workers", str(workers)] if workers > 1 else []
                 row = segment(Path(scratch) / str(count), out, *options)
                 save("images", {"images": count, "workers": workers, **row})
-        if arguments.mosaic:
+        if arguments.mosaic and "mosaic" not in result:
             (Path(scratch) / "mosaic").mkdir()
             mosaic(Path(scratch) / "mosaic" / "m.tif", arguments.mosaic)
             row = segment(
