@@ -36,6 +36,27 @@ def train_transform(size: int, seed: int | None = None) -> A.Compose:
     return A.Compose(_geometry(size) + _light(), seed=seed, strict=True)
 
 
+def crop_transform(seed: int | None = None) -> A.Compose:
+    """The pipeline for crops of single nuclei: turns, flips, small shifts, changes of light.
+
+    Call it as ``transform(image=crop)`` with an (H, W) float32 crop in [0, 1]; the size stays. A
+    crop is moved and enlarged a little, as nuclei are whose outline was found a little wrong; what
+    comes in at a border repeats it. The same ``seed`` gives the same sequence of choices.
+    Source: albumentations 2.0. Taught in lesson 07.
+    """
+    seed = None if seed is None else check_count(seed, "seed", least=0)
+    moved = A.Affine(
+        rotate=(-45, 45),
+        scale=(0.8, 1.2),
+        translate_percent=(-0.06, 0.06),
+        shear=(-8, 8),
+        interpolation=cv2.INTER_LINEAR,
+        border_mode=cv2.BORDER_REPLICATE,
+        p=0.7,
+    )
+    return A.Compose([A.D4(), moved, *_light()], seed=seed, strict=True)
+
+
 def eval_transform(size: int) -> A.Compose:
     """The pipeline for validation: the whole picture, nothing random, (size, size) pixels.
 

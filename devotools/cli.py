@@ -234,6 +234,13 @@ def segment(
     rois: Annotated[
         bool, typer.Option("--rois", help="Write ImageJ outlines as well, a zip for each picture.")
     ] = False,
+    classify: Annotated[
+        bool,
+        typer.Option("--classify", help="Tell of each nucleus: interphase, condensed or unsure."),
+    ] = False,
+    classifier: Annotated[
+        str, typer.Option(help="For --classify: a shipped classifier's name, or your own file.")
+    ] = "states",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Work in so many processes (needs devotools[dask]).")
     ] = None,
@@ -251,6 +258,7 @@ def segment(
     was segmented; 1: some files failed, or were no pictures (see images.csv); 2: could not start,
     or could not write.
     """
+    from devotools.classification import load_classifier
     from devotools.model import load_model
     from devotools.pipeline import find_jobs, open_results, settings_for
     from devotools.predict import check_channels
@@ -261,6 +269,7 @@ def segment(
             check_positive(value, name, "pixels" if name == "--nucleus-size" else "micrometres")
     network = load_model(model, choose_device(device))
     check_channels(network)
+    states = load_classifier(classifier, choose_device(device)) if classify else None
     settings = settings_for(
         network,
         model,
@@ -269,6 +278,8 @@ def segment(
         threshold=threshold,
         min_area=min_area,
         rois=rois,
+        classifier=states,
+        classify=classifier,
     )
     jobs = find_jobs(paths, out)
     failures: list[tuple[str, str]] = []
@@ -279,7 +290,8 @@ def segment(
             typer.echo(f"{known} of {len(jobs)} pictures are done already", err=True)
         try:
             with _progress(len(jobs), "picture") as bar:
-                for outcome in _outcomes(network, jobs, results, workers, scheduler, device):
+                runs = _outcomes(network, states, jobs, results, workers, scheduler, device)
+                for outcome in runs:
                     bar.update()
                     if outcome.nuclei is None:
                         failures.append((outcome.image, outcome.error))
@@ -294,12 +306,12 @@ def segment(
         raise typer.Exit(1)
 
 
-def _outcomes(network, jobs, results, workers, scheduler, device):
+def _outcomes(network, classifier, jobs, results, workers, scheduler, device):
     """Run on this machine, or on the workers asked for."""
     from devotools.pipeline import connect, segment_jobs, segment_on_cluster
 
     if workers is None and scheduler is None:
-        yield from segment_jobs(network, jobs, results)
+        yield from segment_jobs(network, jobs, results, classifier)
         return
 
     with connect(scheduler, workers) as client:

@@ -36,6 +36,7 @@ from devotools.images import (
 from devotools.synthetic import Appearance, Series, synthesize_series
 
 Transform = Callable[..., dict[str, Any]]
+STATES_FILE = "states.csv"  # of drawn folders: name, label, state
 
 
 class NucleusDataset(Dataset):
@@ -66,7 +67,7 @@ class NucleusDataset(Dataset):
         pair = self.pairs[index]
         image, mask = read_image(pair.image), read_mask(pair.mask)
         check_same_shape(image, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}"))
-        self._worker_seed = _seed_in_worker(self.transform, self._worker_seed)
+        self._worker_seed = seed_in_worker(self.transform, self._worker_seed)
         return to_tensors(stretch_contrast(image), mask, self.transform)
 
 
@@ -99,7 +100,7 @@ def to_tensors(
     return image_tensor[None], mask_tensor[None]  # (1, H, W) each
 
 
-def _seed_in_worker(transform: Transform | None, seeded: int | None) -> int | None:
+def seed_in_worker(transform: Transform | None, seeded: int | None) -> int | None:
     """Seed the transform once in each worker process, and again when a new epoch starts it."""
     worker = get_worker_info()
     if worker is None or worker.seed == seeded or not hasattr(transform, "set_random_seed"):
@@ -183,8 +184,9 @@ def synthesize_dataset(
     """Draw ``embryos`` and write their sections as real data lie on disk; returns how many.
 
     ``out`` gets ``images/``, ``masks/`` and ``labels/`` with one file a section under the same
-    name in each, and ``manifest.csv`` (name, embryo, section, pixel_size_um). It must be new or
-    empty, and appears only when everything is drawn. ``progress()`` is called after each embryo.
+    name in each, ``manifest.csv`` (name, embryo, section, pixel_size_um), and ``states.csv``
+    (name, label, state): how the chromatin of each nucleus was drawn. It must be new or empty,
+    and appears only when everything is drawn. ``progress()`` is called after each embryo.
     Other seeds draw other embryos. Raises :class:`~devotools._validate.InputError`.
     Taught in lesson 01.
     """
@@ -192,7 +194,7 @@ def synthesize_dataset(
     check_count(sections, "sections")
     check_count(size, "size", least=64)
     check_count(seed, "seed", least=0)
-    rows = []
+    rows, states = [], []
     with whole_folder(out) as unfinished:
         for number in range(embryos):
             # Not seed + number: then seed 1 would repeat the embryos of seed 0.
@@ -201,16 +203,19 @@ def synthesize_dataset(
                 sections=sections, size=size, seed=own_seed, appearance=appearance
             )
             rows += _write_series(unfinished, series, f"embryo{number + 1:02d}")
+            states += _states_of(series, f"embryo{number + 1:02d}")
             if progress is not None:
                 progress()
-        _write_manifest(unfinished / "manifest.csv", rows)
+        columns = ["name", "embryo", "section", "pixel_size_um"]
+        _write_csv(unfinished / "manifest.csv", columns, rows)
+        _write_csv(unfinished / STATES_FILE, ["name", "label", "state"], states)
     return len(rows)
 
 
 def _write_series(folder: Path, series: Series, embryo: str) -> list[tuple[str, str, int, float]]:
     rows = []
     for section, (image, labels) in enumerate(zip(series.images, series.labels, strict=True)):
-        name = f"{embryo}_section{section:02d}"
+        name = _section_name(embryo, section)
         write_image(folder / "images" / f"{name}.png", image)
         write_mask(folder / "masks" / f"{name}.png", labels > 0)
         write_labels(folder / "labels" / f"{name}.tif", labels)
@@ -218,10 +223,24 @@ def _write_series(folder: Path, series: Series, embryo: str) -> list[tuple[str, 
     return rows
 
 
-def _write_manifest(path: Path, rows: Sequence[tuple[str, str, int, float]]) -> None:
+def _section_name(embryo: str, section: int) -> str:
+    return f"{embryo}_section{section:02d}"
+
+
+def _states_of(series: Series, embryo: str) -> list[tuple[str, int, str]]:
+    """The state of each nucleus in each section that shows it."""
+    states = dict(zip(series.nuclei.id, series.nuclei.state, strict=True))
+    return [
+        (_section_name(embryo, section), int(number), states[number])
+        for section, labels in enumerate(series.labels)
+        for number in np.unique(labels[labels > 0])
+    ]
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["name", "embryo", "section", "pixel_size_um"])
+        writer.writerow(columns)
         writer.writerows(rows)
 
 

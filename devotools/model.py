@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
@@ -34,7 +34,7 @@ STRIDE = 32  # the deepest features are 32 times coarser than the picture
 PYRAMID_CHANNELS = 64
 FORMAT = "devotools-1"
 SUMS = "SHA256SUMS"  # beside the shipped weights: what they must be, to the bit
-MAX_BYTES = 2**28  # 256 MiB: more than the network can weigh, in any precision
+MAX_BYTES = 2**28  # 256 MiB: more than a network here can weigh, in any precision
 MAX_HEADER = 2**24  # 16 MiB of names and notes
 PRECISIONS = ("F16", "BF16", "F32", "F64")
 PICKLES = {b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}  # how their files begin
@@ -71,7 +71,7 @@ class ResNet18FPN(nn.Module):
         self.working_side: int | None = None
         self.working_nucleus: float | None = None
         self.metadata: dict[str, Any] = {}
-        self.encoder = _encoder(in_channels, weights)
+        self.encoder = resnet18_encoder(in_channels, weights)
         self.pyramid = FeaturePyramidNetwork(
             [64, 128, 256, 512], PYRAMID_CHANNELS, norm_layer=nn.BatchNorm2d
         )
@@ -120,7 +120,11 @@ def _padding(side: int) -> int:
     return max(-side % STRIDE, 2 * STRIDE - side)
 
 
-def _encoder(in_channels: int, weights: str | None) -> nn.Module:
+def resnet18_encoder(in_channels: int, weights: str | None = None) -> nn.Module:
+    """Torchvision's ``resnet18`` without what classifies, its first layer for ``in_channels``.
+
+    ``weights`` is None (random) or "imagenet"; raises :class:`~devotools._validate.InputError`.
+    """
     if weights not in (None, "imagenet"):
         raise InputError(f"weights is {weights!r}; expected None (random start) or 'imagenet'.")
     encoder = resnet18(weights=None)
@@ -185,6 +189,16 @@ def save_model(
         "working_nucleus": model.working_nucleus,
         "metadata": dict(metadata or {}),
     }
+    write_checkpoint(path, card, weights_of(model))
+
+
+def write_checkpoint(
+    path: str | Path, card: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> None:
+    """Write weights and their description as one safetensors file, whole or not at all.
+
+    Raises :class:`~devotools._validate.InputError` as :func:`save_model` does.
+    """
     try:
         description = {"devotools": json.dumps(card)}
     except (TypeError, ValueError) as error:
@@ -192,7 +206,7 @@ def save_model(
             f"metadata cannot be stored ({error}); expected what JSON can hold: text, numbers, "
             "lists, dictionaries. Turn NumPy numbers and paths into these with float() and str()."
         ) from error
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with replace_file(path) as temporary:
         temporary.write_bytes(save(tensors, description))
 
@@ -211,8 +225,8 @@ def load_model(
     """
     path = _find(name_or_path)
     if str(name_or_path) in SHIPPED:
-        _check_published(path)
-    card, tensors = _read_checkpoint(path)
+        check_published(path)
+    card, tensors = read_checkpoint(path, _read_card, _check_shapes)
     model = ResNet18FPN(card["in_channels"], card["classes"])
     model.load_state_dict(tensors, strict=False)
     model.working_side, model.working_nucleus = card["working_side"], card["working_nucleus"]
@@ -220,20 +234,25 @@ def load_model(
     return model.eval().to(choose_device(str(device)) if device is not None else "cpu")
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Weights without the batch counters, which only training from scratch would use."""
     return {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 def _find(name_or_path: str | Path) -> Path:
-    if str(name_or_path) in SHIPPED:
+    return find_weights(name_or_path, SHIPPED)
+
+
+def find_weights(name_or_path: str | Path, shipped: tuple[str, ...]) -> Path:
+    """The file of a shipped model's name, or of a path; refused where there is none."""
+    if str(name_or_path) in shipped:
         return Path(str(files("devotools") / "weights" / f"{name_or_path}.safetensors"))
     path = Path(name_or_path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(
             f"model {str(name_or_path)!r} {what}; expected a .safetensors file written by "
-            f"devotools, or the name of a shipped model: {', '.join(SHIPPED)}."
+            f"devotools, or the name of a shipped model: {', '.join(shipped)}."
         )
     return path
 
@@ -245,7 +264,8 @@ def published_sum(path: Path) -> str:
     return sums.get(path.name, "")
 
 
-def _check_published(path: Path) -> None:
+def check_published(path: Path, maker: str = "tools/make_weights.py --place FILE") -> None:
+    """Refuse shipped weights that have another SHA-256 than was published with them."""
     try:
         known, found = published_sum(path), _sha256(path)
     except OSError as error:
@@ -258,20 +278,28 @@ def _check_published(path: Path) -> None:
             f"the shipped model {path.stem!r} has the SHA-256 {found[:16]}..., expected "
             f"{known[:16] or 'no'}... as {SUMS} says: it is damaged or was changed. Install "
             "devotools again; weights of your own belong elsewhere (--model FILE), and new ones "
-            "to ship are put in place by tools/make_weights.py --place FILE."
+            f"to ship are put in place by {maker}."
         )
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description, and the weights in single precision; checked in this order."""
+def read_checkpoint(
+    path: Path,
+    read_card: Callable[[Path, Mapping[str, str] | None], dict[str, Any]],
+    check_shapes: Callable[[Path, Mapping[str, Any], Mapping], None],
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description, and the weights in single precision; checked in this order.
+
+    ``check_shapes`` gets the shape and the type of each tensor by its name. Raises
+    :class:`~devotools._validate.InputError`, before a weight is read where it can.
+    """
     try:
         _check_start(path)
         with safe_open(path, framework="pt") as checkpoint:
-            card = _read_card(path, checkpoint.metadata())
+            card = read_card(path, checkpoint.metadata())
             names = checkpoint.keys()
             said = {name: checkpoint.get_slice(name) for name in names}
             shapes = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in said.items()}
-            _check_shapes(path, card, shapes)
+            check_shapes(path, card, shapes)
             tensors = {name: checkpoint.get_tensor(name).float() for name in names}
     except (SafetensorError, OSError) as error:
         size = os.path.getsize(path)
@@ -306,7 +334,7 @@ def _check_start(path: Path) -> None:
         what = f"{size:,} bytes, {header:,} of them names and notes"
         raise InputError(
             f"model {str(path)!r} has {what}; expected {MAX_BYTES:,} and {MAX_HEADER:,} at most, "
-            "more than any ResNet18FPN needs. It is another kind of file: check the name."
+            "more than any ResNet18 here needs. It is another kind of file: check the name."
         )
 
 
@@ -315,7 +343,7 @@ def _check_shapes(
 ) -> None:
     """Compare what a file says of its weights with the network that it claims to hold."""
     with torch.device("meta"):  # shapes only, no memory
-        expected = _state(ResNet18FPN(card["in_channels"], card["classes"]))
+        expected = weights_of(ResNet18FPN(card["in_channels"], card["classes"]))
     different = sorted(expected.keys() ^ said.keys())
     if different:
         first = different[0][:80]

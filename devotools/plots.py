@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -19,10 +19,12 @@ from devotools._validate import (
     check_same_shape,
 )
 from devotools.images import to_grey
-from devotools.train import History
+from devotools.train import Record
 
 PREDICTED = "#E69F00"  # orange, and
 TRUE = "#56B4E9"  # sky blue, of Okabe and Ito's palette: told apart by colour-blind readers
+CONDENSED = "#CC79A7"  # reddish purple
+MARKS = {"condensed": "c", "unsure": "?"}  # behind the number of a nucleus in an overlay
 OVERLAY_SIDE = 768  # overlays for the command are enlarged to about this many pixels
 
 
@@ -102,34 +104,39 @@ def show_batch(
     return axes
 
 
-def plot_history(history: History, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Plot the losses on the left, the validation IoU on the right; returns the two Axes.
+def plot_history(history: Record, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Plot the losses on the left, the score to choose by on the right; returns the two Axes.
 
     The star marks the epoch whose weights were kept. Taught in lesson 03.
     """
     if axes is None:
         axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")[1]
-    epochs = range(1, len(history.val_iou) + 1)
+    scores = getattr(history, history.chosen_by)
+    epochs = range(1, len(scores) + 1)
     axes[0].plot(epochs, history.train_loss, "o-", color=TRUE, label="training")
     axes[0].plot(epochs, history.val_loss, "s--", color=PREDICTED, label="validation")
-    axes[0].set(xlabel="epoch", ylabel="loss (cross-entropy + Dice)", title="Loss")
+    axes[0].set(xlabel="epoch", ylabel=f"loss ({history.loss_name})", title="Loss")
     axes[0].legend()
-    axes[1].plot(epochs, history.val_iou, "s--", color=PREDICTED, label="validation")
+    axes[1].plot(epochs, scores, "s--", color=PREDICTED, label="validation")
     if history.best_epoch:
         axes[1].plot(
-            history.best_epoch, history.best_iou, "*", color="black", markersize=14, label="kept"
+            history.best_epoch, history.best_score, "*", color="black", markersize=14, label="kept"
         )
-    axes[1].set(xlabel="epoch", ylabel="IoU", title="Score", ylim=(0, 1))
+    axes[1].set(xlabel="epoch", ylabel=history.score_name, title="Score", ylim=(0, 1))
     axes[1].legend(loc="lower right")
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
     return axes
 
 
-def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def draw_overlay(
+    image: np.ndarray, labels: np.ndarray, states: Mapping[int, str] | None = None
+) -> np.ndarray:
     """Draw numbered outlines over an (H, W) image: (kH, kW, 3) uint8, small pictures enlarged.
 
-    Each nucleus carries its id of the table, so that a row can be found in the picture.
+    Each nucleus carries its id of the table, so that a row can be found in the picture. Where the
+    ``states`` of the ids are known, a *condensed* nucleus has a thick purple outline and a ``c``
+    behind its number, an *unsure* one a ``?``, and one in *interphase* looks as without states.
     The command ``devotools segment`` writes these.
     """
     image = to_grey(image)
@@ -139,25 +146,32 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     grey = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     picture = cv2.cvtColor(np.uint8(np.clip(grey, 0, 1) * 255), cv2.COLOR_GRAY2RGB)
     large = cv2.resize(labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
-    orange = tuple(int(PREDICTED[i : i + 2], 16) for i in (1, 3, 5))
+    orange, purple = (
+        tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (PREDICTED, CONDENSED)
+    )
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     border = cv2.dilate(large, cross) != cv2.erode(large, cross)
+    edge = border & (large > 0)
     picture[border & (large == 0)] = 0  # a dark rim shows on white
-    picture[border & (large > 0)] = orange
+    picture[edge] = orange
+    condensed = [number for number, state in (states or {}).items() if state == "condensed"]
+    if condensed:
+        thick = cv2.dilate(np.uint8(edge), np.ones((5, 5), np.uint8)) > 0
+        picture[thick & np.isin(large, condensed)] = purple
     for nucleus in regionprops(labels):
         row, column = nucleus.centroid
+        state = (states or {}).get(nucleus.label, "")
+        text = f"{nucleus.label}{MARKS.get(state, '')}"
         at = (int((column + 0.5) * times) - 6, int((row + 0.5) * times) + 5)
-        for colour, width in (((0, 0, 0), 3), (orange, 1)):
-            _write_number(picture, nucleus.label, at, colour, width)
+        for colour, width in (((0, 0, 0), 3), (purple if state == "condensed" else orange, 1)):
+            _write_text(picture, text, at, colour, width)
     return picture
 
 
-def _write_number(
-    picture: np.ndarray, number: int, at: tuple[int, int], colour: tuple[int, ...], width: int
+def _write_text(
+    picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, ...], width: int
 ) -> None:
-    cv2.putText(
-        picture, str(number), at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA
-    )
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA)
 
 
 def _outline(ax: Axes, image: np.ndarray, regions: np.ndarray, name: str, **style: Any) -> None:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +51,48 @@ class TrainConfig:
             check_positive(self.max_minutes, "max_minutes", "minutes")
 
 
+class Record:
+    """What every history can do; :class:`History` and its like say which scores they hold.
+
+    ``scores`` names the lists that validation fills, in its order; the epoch with the highest
+    ``chosen_by`` is kept. ``score_name`` and ``loss_name`` are the words for figures.
+    """
+
+    scores: ClassVar[tuple[str, ...]]
+    chosen_by: ClassVar[str]
+    score_name: ClassVar[str]
+    loss_name: ClassVar[str]
+
+    @property
+    def best_score(self) -> float:
+        """The score of the weights that were kept; NaN if no epoch was finished."""
+        scores = getattr(self, self.chosen_by)
+        return scores[self.best_epoch - 1] if self.best_epoch else float("nan")
+
+    def add(self, scores: Iterable[float], seconds: float) -> float:
+        """Note what validation said of an epoch; returns the score to choose by."""
+        for name, value in zip(self.scores, scores, strict=True):
+            getattr(self, name).append(value)
+        self.seconds.append(seconds)
+        return getattr(self, self.chosen_by)[-1]
+
+    def whole_epochs(self) -> Record:
+        """Cut the lists to the epochs that were finished, after a stop in the midst of one."""
+        for name in ("train_loss", *self.scores):
+            del getattr(self, name)[len(self.seconds) :]
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return asdict(self)
+
+
 @dataclass
-class History:
+class History(Record):
     """What happened in each epoch; ``best_epoch`` counts from 1 and is 0 if none was finished."""
+
+    scores = ("val_loss", "val_iou", "val_dice")
+    chosen_by, score_name, loss_name = "val_iou", "IoU", "cross-entropy + Dice"
 
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
@@ -66,11 +105,37 @@ class History:
     @property
     def best_iou(self) -> float:
         """Validation IoU of the weights that were kept; NaN if no epoch was finished."""
-        return self.val_iou[self.best_epoch - 1] if self.best_epoch else float("nan")
+        return self.best_score
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
+
+class Task(Protocol):
+    """What a network is to learn: the loss that falls, and the scores to choose by."""
+
+    history: type[Record]
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """What training makes small: a scalar."""
+
+    def validate(
+        self, model: nn.Module, loader: Iterable, device: torch.device, bfloat16: bool | None
+    ) -> tuple[float, ...]:
+        """The scores that ``history`` names, in its order."""
+
+
+class Segmentation:
+    """The usual task: a mask for each picture, judged by IoU."""
+
+    history = History
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """:func:`~devotools.segmentation_loss`."""
+        return segmentation_loss(logits, target)
+
+    def validate(
+        self, model: nn.Module, loader: Iterable, device: torch.device, bfloat16: bool | None
+    ) -> tuple[float, float, float]:
+        """:func:`validate`."""
+        return validate(model, loader, device, bfloat16=bfloat16)
 
 
 def fit(
@@ -78,6 +143,7 @@ def fit(
     train_loader: Iterable[tuple[Tensor, Tensor]],
     val_loader: Iterable[tuple[Tensor, Tensor]],
     config: TrainConfig | None = None,
+    task: Task | None = None,
 ) -> History:
     """Train ``model`` and leave in it the weights with the best validation IoU.
 
@@ -85,12 +151,13 @@ def fit(
     is required, and must hold other embryos: the training score of a network that learned its
     pictures by heart is perfect. After an interruption (the stop button, Ctrl-C) the best weights
     so far are in the model and the history says so. The model's mode is what it was before; the
-    model stays on the device it was trained on.
+    model stays on the device it was trained on. ``task`` is what is to be learned, if not masks:
+    :class:`~devotools.classification.Classification` learns classes of crops by balanced accuracy.
 
     Raises :class:`~devotools._validate.InputError` for a missing or empty loader, or when the loss
     stops being a number. Taught in lesson 03.
     """
-    config = config or TrainConfig()
+    config, task = config or TrainConfig(), task or Segmentation()
     _check_loaders(train_loader, val_loader)
     device = choose_device(config.device)
     model.to(device, memory_format=torch.channels_last)
@@ -101,14 +168,14 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.epochs * len(train_loader)
     )
-    history, best = History(), copy.deepcopy(model.state_dict())
+    history, best = task.history(), copy.deepcopy(model.state_dict())
     started = time.perf_counter()
     bar = tqdm(total=config.epochs * len(train_loader), disable=not config.progress, unit="step")
 
     def step(images: Tensor, masks: Tensor) -> float:
         with autocast(device, config.bfloat16):
             logits = model(images)
-        loss = segmentation_loss(logits.float(), masks)
+        loss = task.loss(logits.float(), masks)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -124,13 +191,11 @@ def fit(
                 epoch_start = time.perf_counter()
                 history.train_loss.append(_train(model, train_loader, device, step))
                 judged = averaged.module if averaged is not None else model
-                loss, iou, dice = validate(judged, val_loader, device, bfloat16=config.bfloat16)
-                history.val_loss.append(loss)
-                history.val_iou.append(iou)
-                history.val_dice.append(dice)
-                history.seconds.append(time.perf_counter() - epoch_start)
-                bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, validation IoU {iou:.3f}")
-                if history.best_epoch == 0 or iou > history.best_iou:
+                scores = task.validate(judged, val_loader, device, config.bfloat16)
+                score = history.add(scores, time.perf_counter() - epoch_start)
+                said = f"validation {history.score_name} {score:.3f}"
+                bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, {said}")
+                if history.best_epoch == 0 or score > history.best_score:
                     history.best_epoch, best = epoch, copy.deepcopy(judged.state_dict())
                 if _time_is_up(started, config.max_minutes):
                     break
@@ -140,7 +205,7 @@ def fit(
             bar.close()
             model.load_state_dict(best)
             optimizer.zero_grad(set_to_none=True)  # gradients take as much room as the weights
-    return _whole_epochs(history)
+    return history.whole_epochs()
 
 
 @torch.inference_mode()
@@ -158,7 +223,7 @@ def validate(
     losses, ious, dices = [], [], []
     with evaluating(model):
         for images, masks in loader:
-            images, masks = _to(device, images), _to(device, masks)
+            images, masks = to_device(device, images), to_device(device, masks)
             with autocast(device, bfloat16):
                 logits = model(images)
             logits = logits.float()
@@ -189,7 +254,7 @@ def _train(
     model.train()
     losses = []
     for images, masks in loader:
-        loss = step(_to(device, images), _to(device, masks))
+        loss = step(to_device(device, images), to_device(device, masks))
         if loss != loss:  # NaN is the one number that differs from itself
             raise InputError(
                 f"the loss is not a number after {len(losses) + 1} steps of this epoch; expected "
@@ -200,8 +265,10 @@ def _train(
     return sum(losses) / len(losses)
 
 
-def _to(device: torch.device, batch: Tensor) -> Tensor:
-    return batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+def to_device(device: torch.device, batch: Tensor) -> Tensor:
+    """A batch on the device, pictures with their channels last, which convolutions are fast in."""
+    order = torch.channels_last if batch.ndim == 4 else torch.preserve_format
+    return batch.to(device, memory_format=order, non_blocking=True)
 
 
 def running_average(model: nn.Module, share: float) -> AveragedModel:
@@ -242,11 +309,3 @@ def _check_loaders(train_loader: Any, val_loader: Any) -> None:
 
 def _time_is_up(started: float, max_minutes: float | None) -> bool:
     return max_minutes is not None and time.perf_counter() - started > 60 * max_minutes
-
-
-def _whole_epochs(history: History) -> History:
-    """Cut the lists to the epochs that were finished, after an interruption in the midst of one."""
-    done = len(history.seconds)
-    for name in ("train_loss", "val_loss", "val_iou", "val_dice"):
-        del getattr(history, name)[done:]
-    return history

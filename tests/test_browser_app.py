@@ -188,6 +188,27 @@ def test_zip_is_what_devotools_segment_writes(filled, sections, tmp_path, monkey
     assert {"images.csv", "settings.json"} <= files_under(tmp_path / "zip")
 
 
+def test_the_tick_box_tells_the_state_of_each_nucleus(filled, probabilities, sections):
+    """The column, the marks in the picture, and the fraction are those of the package."""
+    image = dt.read_image(sections / "section_0.png")
+    labels = dt.label_nuclei(probabilities["section_0.png"])
+    told = dt.classify_nuclei(dt.load_classifier("states", "cpu"), image, labels)
+    wait_for_count(filled, labels.max())
+    filled.get_by_role("checkbox", name="tell states (interphase, condensed)").check()
+    grid = filled.get_by_role("grid", name="Nuclei of the picture shown")
+    grid.get_by_role("columnheader", name="state").wait_for()
+    cells = grid.locator("tbody tr td:last-child").all_inner_texts()
+    assert cells == told["state"].tolist()
+    condensed = (told["state"] == "condensed").sum()
+    stage_of(filled, "section_0.png").and_(
+        filled.locator(f'canvas[data-condensed="{condensed}"]')
+    ).wait_for()
+    sure = (told["state"] != "unsure").sum()
+    filled.get_by_text(f"{condensed} of {sure} condensed").wait_for()
+    filled.get_by_role("checkbox", name="tell states (interphase, condensed)").uncheck()
+    grid.get_by_role("columnheader", name="state").wait_for(state="detached")
+
+
 def test_bad_file_shows_its_message_and_the_rest_goes_on(open_app, sections):
     page = open_app()
     page.locator("input[type=file]").set_input_files(

@@ -1,5 +1,6 @@
 """Datasets: shapes, workers, folders, manifests, and the split that keeps embryos whole."""
 
+import csv
 import hashlib
 from pathlib import Path
 
@@ -252,7 +253,7 @@ def drawn(tmp_path_factory):
 def test_a_drawn_folder_lies_as_real_data_do(drawn):
     names = {f"embryo0{e}_section0{s}" for e in (1, 2) for s in (0, 1)}
     expected = {f"{kind}/{name}.png" for kind in ("images", "masks") for name in names}
-    expected |= {f"labels/{name}.tif" for name in names} | {"manifest.csv"}
+    expected |= {f"labels/{name}.tif" for name in names} | {"manifest.csv", "states.csv"}
     assert files_under(drawn) == expected
     header, *rows = (drawn / "manifest.csv").read_text().splitlines()
     assert header.startswith("name,embryo,section")
@@ -265,6 +266,22 @@ def test_a_drawn_folder_lies_as_real_data_do(drawn):
         labels = read_labels(pair.labels)
         assert read_image(pair.image).shape == labels.shape == (64, 64)
         np.testing.assert_array_equal(read_mask(pair.mask), labels > 0)
+
+
+def test_a_drawn_folder_tells_the_state_of_each_nucleus(drawn):
+    with open(drawn / "states.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["name", "label", "state"]
+    told = {(name, int(label)) for name, label, _ in rows}
+    shown = {
+        (pair.name, int(label))
+        for pair in read_dataset(drawn)
+        for label in np.unique(read_labels(pair.labels))
+        if label
+    }
+    assert told == shown
+    assert len(rows) == len(told)
+    assert {state for _, _, state in rows} <= {"speckled", "condensed", "mixed"}
 
 
 def pictures_in(folder):
@@ -282,7 +299,13 @@ def test_seeds_share_no_picture_and_repeat_themselves(drawn, tmp_path):
 def test_an_empty_folder_is_filled_even_the_one_we_stand_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     synthesize_dataset(".", embryos=1, sections=1, size=64)
-    assert {p.name for p in tmp_path.iterdir()} == {"images", "masks", "labels", "manifest.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "images",
+        "masks",
+        "labels",
+        "manifest.csv",
+        "states.csv",
+    }
 
 
 def test_nothing_is_overwritten(tmp_path):

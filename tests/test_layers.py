@@ -18,12 +18,12 @@ LAYERS = {
     0: ["_files", "_validate", "runtime"],
     1: ["images", "augment", "model", "losses", "metrics", "measure", "synthetic"],
     2: ["datasets", "inference", "working_scale", "predict", "train", "plots", "evaluation"],
-    3: ["recipe", "exercises", "exchange", "pipeline"],
+    3: ["recipe", "exercises", "exchange", "classification", "pipeline"],
     4: ["ui", "cli"],
     5: ["__init__", "__main__"],
 }
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
-WINGS = ["synthetic", "exchange", "pipeline", "ui"]
+WINGS = ["synthetic", "classification", "exchange", "pipeline", "ui"]
 MAY_PRINT = ["cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))

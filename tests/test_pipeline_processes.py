@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import files_under
 
-from devotools import ResNet18FPN, save_model
+from devotools import ResNet18Classifier, ResNet18FPN, save_classifier, save_model
 from devotools.images import write_image
 from devotools.synthetic import draw_section
 
@@ -31,6 +31,9 @@ def material(tmp_path_factory):
     model = ResNet18FPN()
     model.working_side, model.working_nucleus = 96, 12.0
     save_model(folder / "model.safetensors", model)
+    classifier = ResNet18Classifier()
+    classifier.limit = 0.6
+    save_classifier(folder / "states.safetensors", classifier)
     finished = start(folder, folder / "whole")
     assert finished.wait(300) == 1, finished.stderr.read()  # 1: the broken picture
     finished.stderr.close()
@@ -40,7 +43,8 @@ def material(tmp_path_factory):
 def start(folder, out, *options):
     """Start ``devotools segment`` as a process group of its own."""
     command = [sys.executable, "-m", "devotools", "segment", folder / "pictures", "--out", out]
-    command += ["--model", folder / "model.safetensors", *options]
+    command += ["--model", folder / "model.safetensors", "--classify", *options]
+    command += ["--classifier", folder / "states.safetensors"]
     return subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.DEVNULL,

@@ -413,7 +413,7 @@ def test_memory_does_not_grow_with_the_nuclei(tmp_path, monkeypatch):
         table.to_csv(out / "nuclei.csv", index=False)
         report._read_nuclei(out / "nuclei.csv")
         tracemalloc.start()
-        areas, _, _ = report._read_nuclei(out / "nuclei.csv")
+        areas, *_ = report._read_nuclei(out / "nuclei.csv")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert areas.sum() == rows

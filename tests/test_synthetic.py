@@ -13,7 +13,9 @@ from devotools.synthetic import Appearance, add_label_noise, draw_section, synth
 from devotools.synthetic.anatomy import draw_embryo
 from devotools.synthetic.appearance import GROUPS
 from devotools.synthetic.cutting import GRAZE, MIN_LABEL_PIXELS, NucleusCut, cut
+from devotools.synthetic.micrograph import render_section
 from devotools.synthetic.noise import noise_field
+from devotools.synthetic.series import _scene
 from devotools.synthetic.streams import Streams
 
 SIZE = 128
@@ -91,7 +93,7 @@ def test_series_has_the_promised_types(series):
     assert {"id", "depth_um", "row_um", "col_um", "radius_um", "volume_um3", "state"} <= set(
         series.nuclei
     )
-    assert set(series.nuclei.state) <= {"speckled", "condensed"}
+    assert set(series.nuclei.state) <= {"speckled", "condensed", "mixed"}
 
 
 def test_every_label_is_in_the_table_and_the_number_of_sections_agrees(series):
@@ -192,6 +194,62 @@ def test_factors_have_a_meaning_and_unknown_ones_are_refused():
     assert all(meaning for meaning in Appearance.factors().values())
     with pytest.raises(ValueError, match=r"unknown factor\(s\) moons; choose from .*label_bar"):
         Appearance().without("moons")
+
+
+# --- states
+
+LOOKS = ("speckles", "blobs", "clumps", "nucleolus")
+
+
+@pytest.mark.parametrize(
+    ("looks", "states"),
+    [
+        (("speckles",), {"speckled"}),
+        (("blobs",), {"speckled"}),
+        (("nucleolus",), {"speckled"}),
+        (("clumps",), {"condensed"}),
+        (("blobs", "clumps"), {"speckled", "condensed", "mixed"}),
+    ],
+)
+def test_the_state_is_what_was_drawn(looks, states):
+    appearance = Appearance().without(*set(LOOKS) - set(looks))
+    found = set()
+    for seed in range(8):
+        series = synthesize_series(sections=2, size=96, seed=seed, appearance=appearance)
+        found |= set(series.nuclei.state[series.nuclei.sections > 0])
+    # a few nuclei are empty, which is speckled, and that can be seen in no other kind
+    assert found - {"speckled"} == states - {"speckled"}
+    assert found <= states | {"speckled"}
+
+
+def test_a_nucleus_looks_alike_in_all_its_sections():
+    several = 0
+    for seed in range(10):
+        scene = _scene(seed, SIZE, None, None)
+        seen: dict[int, set[str]] = {}
+        reach = 0.9 * scene.embryos[-1].semi_axes_um[0]
+        for number, depth in enumerate(np.linspace(-reach, reach, 12)):
+            _, labels, looks = render_section(scene, depth, number)
+            assert set(looks) == set(np.unique(labels)) - {0}
+            for label, look in looks.items():
+                seen.setdefault(label, set()).add(look)
+                several += len(seen[label]) == 1 and look == "clumps"
+        assert all(len(looks) == 1 for looks in seen.values())
+    assert several > 20
+
+
+def test_noting_the_states_moved_no_pixel():
+    """Means and labels of drawings as they were before states were noted, to rounding."""
+    for seed, mean, labelled, highest in (
+        (0, 0.80532, 854, 35),
+        (1, 0.75695, 887, 78),
+        (2, 0.71803, 308, 7),
+        (3, 0.88687, 0, 0),
+    ):
+        image, labels = draw_section(seed, SIZE)
+        assert image.mean() == pytest.approx(mean, abs=2e-4)
+        assert (labels > 0).sum() == pytest.approx(labelled, abs=3)
+        assert labels.max() == highest
 
 
 # --- errors

@@ -5,18 +5,22 @@ import io
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
-from helpers import Bright, draw_discs, picture_of
+from helpers import Bright, DarkMiddle, draw_discs, picture_of
 
 from devotools import InputError, write_image
+from devotools.classification import states_table
 from devotools.ui import App
 from devotools.ui.app import choose, panel, session
+from devotools.ui.app.charts import states_summary
 from devotools.ui.canvas.region import Region
 
 
 @pytest.fixture
 def app(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "load_model", lambda name: Bright())
+    monkeypatch.setattr(session, "load_classifier", DarkMiddle)
     (tmp_path / "sub").mkdir()
     for name, count in (("a", 3), ("b", 1)):
         labels = draw_discs()
@@ -237,6 +241,30 @@ def test_zip_that_cannot_be_made_is_a_message(filled, monkeypatch):
     monkeypatch.setattr(panel, "export_zip", refuse)
     assert filled._make_zip() is None
     assert "no room" in filled.messages.value
+
+
+def test_the_tick_box_tells_states(filled):
+    plain = filled.table.columns
+    assert "state" not in plain
+    assert filled.canvas.states == {}
+    assert filled.summary.value == ""
+    filled.choose.states.value = True
+    assert filled.table.columns == [*plain, "state"]
+    assert [row[-1] for row in filled.table.rows] == ["interphase"] * 3
+    assert filled.canvas.states == dict.fromkeys("123", "interphase")
+    assert "0 of 3 condensed, 0 unsure: fraction condensed <b>0.00</b>" in filled.summary.value
+    filled.session.delete(filled.picture, 1)
+    filled._update()
+    assert set(filled.canvas.states) == {"2", "3"}
+    filled.choose.states.value = False
+    assert filled.table.columns == plain
+    assert (filled.canvas.states, filled.summary.value) == ({}, "")
+
+
+def test_the_summary_says_when_nothing_could_be_told():
+    told = states_table(pd.Series([1]), np.array([0.5]), 0.8)
+    assert "0 of 0 condensed, 1 unsure: no state could be told" in states_summary(told)
+    assert states_summary(None) == ""
 
 
 def test_text_form_never_changes(app):

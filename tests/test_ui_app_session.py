@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from helpers import CENTRES, Bright, draw_discs, files_under, picture_of, run_command
+from helpers import CENTRES, Bright, DarkMiddle, draw_discs, files_under, picture_of, run_command
 from PIL import Image
 
 from devotools import InputError, read_labels, synthesize_series, write_image
@@ -427,6 +427,52 @@ def test_a_zip_that_fails_is_not_there(one, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot be written"):
         export_zip(app, tmp_path / "nuclei.zip")
     assert not (tmp_path / "nuclei.zip").exists()
+
+
+# --- states ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_states(one, monkeypatch):
+    """The session with one picture of three nuclei, all in interphase; and how often it loaded."""
+    loaded = []
+    monkeypatch.setattr(session, "load_classifier", lambda: loaded.append(1) or DarkMiddle())
+    return (*one, loaded)
+
+
+def test_states_are_told_when_they_are_asked_for(with_states, bright):
+    app, picture, loaded = with_states
+    assert "state" not in app.table(picture)
+    assert app.states(picture) is None
+    assert app.states_by_label(picture) == {}
+    runs = len(bright)
+    app.change(states=True)
+    assert app.table(picture)["state"].tolist() == ["interphase"] * 3
+    assert app.states_by_label(picture) == dict.fromkeys((1, 2, 3), "interphase")
+    app.delete(picture, 2)
+    assert app.table(picture)[["label", "state"]].to_numpy().tolist() == [
+        [1, "interphase"],
+        [3, "interphase"],
+    ]
+    app.run()
+    assert len(bright) == runs  # the network that finds nuclei need not run again
+    assert loaded == [1]
+    app.change(states=False)
+    assert "state" not in app.table(picture)
+
+
+def test_zip_with_states_is_what_the_command_writes(with_states, tmp_path):
+    app, _, _ = with_states
+    app.change(states=True)
+    made = unzip(app, tmp_path)
+    images = pd.read_csv(made / "images.csv")
+    assert images.loc[0, ["condensed", "interphase", "unsure"]].tolist() == [0, 3, 0]
+    assert images["fraction_condensed"].tolist() == [0.0]
+    nuclei = pd.read_csv(made / "nuclei.csv")
+    assert list(nuclei)[-2:] == ["state", "state_probability"]
+    settings = json.loads((made / "settings.json").read_text())
+    assert settings["classify"] == "states"
+    assert settings["command"].endswith("--out RESULTS --classify")
 
 
 def test_names_of_results():

@@ -1,8 +1,8 @@
 """Write the model card from what was measured: `make card`.
 
 Scores `nuclei` on drawn test embryos, draws the two figures, and fills the card's figures from the
-weights' own metadata and from the stored scores. `--real DIR` also scores a folder of real
-micrographs; its pictures stay where they are, only the scores are stored.
+weights' own metadata and from the stored scores; `--text` measures nothing anew. `--real DIR` also
+scores a folder of real micrographs; its pictures stay where they are, only the scores are stored.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import states_card
 
 import devotools as dt
 
@@ -70,6 +72,8 @@ pictures of your own, for other animals, stains or microscopes. `devotools train
 goes on from it with your labels.
 
 Weights and card: MIT, as the code.
+
+{states}
 """
 REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
@@ -94,6 +98,7 @@ def measure(real: Path | None) -> None:
         run(f"devotools evaluate --data drawn --json {RESULTS / 'drawn_test.json'}", scratch)
     if real is not None:
         run(f"devotools evaluate --data {real.resolve()} --json {RESULTS / 'real.json'}", ".")
+    subprocess.run([sys.executable, str(ROOT / "benchmarks" / "states.py")], check=True)
     for name, options in (("columns", []), ("failures", ["--worst"])):
         script = [sys.executable, str(ROOT / "benchmarks" / "columns.py"), *options]
         subprocess.run([*script, "--out", str(WEIGHTS / f"{name}.png")], check=True)
@@ -125,6 +130,7 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
+        states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
         **{key: card["settings"][key] for key in ("pool", "steps")},
@@ -136,7 +142,10 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, help="folder of real micrographs with masks")
-    measure(parser.parse_args().real)
+    parser.add_argument("--text", action="store_true", help="from what is stored, measure nothing")
+    arguments = parser.parse_args()
+    if not arguments.text:
+        measure(arguments.real)
     write_card()
     print(f"wrote {(WEIGHTS / 'README.md').relative_to(ROOT)}")
 

@@ -300,10 +300,16 @@ def to_half(model: ResNet18FPN) -> None:
 
 
 def publish(path: Path) -> None:
-    """Write the SHA-256 of the weights beside them, where load_model looks it up."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with replace_file(path.with_name(SUMS)) as temporary:
-        temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    """Write the SHA-256 of the weights beside them, where load_model looks it up.
+
+    The sums of other files stay.
+    """
+    digest, sums = hashlib.sha256(path.read_bytes()).hexdigest(), path.with_name(SUMS)
+    known = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
+    others = [line for line in known if line.partition("  ")[2] != path.name]
+    with replace_file(sums) as temporary:
+        text = "".join(f"{line}\n" for line in sorted([*others, f"{digest}  {path.name}"]))
+        temporary.write_text(text, encoding="utf-8")
 
 
 def place(source: Path, out: Path) -> None:

@@ -2,7 +2,8 @@
 
 `jobs` lists the pictures, `settings` says how, `results` is the folder with its `journal` of what
 is done, `runner` works through them: `segmenting` for ordinary pictures, `stack_job` and `mosaic`
-for stacks and large ones, `cluster` for many machines. `outcome` and `report` tell the result.
+for stacks and large ones, `cluster` for many machines. `states` brings what the wing
+`classification` says of the nuclei into the tables. `outcome` and `report` tell the result.
 """
 
 from devotools.pipeline.cluster import connect, segment_on_cluster
@@ -14,6 +15,7 @@ from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings, settings_for
+from devotools.pipeline.states import count_states, with_states
 
 __all__ = [
     "Job",
@@ -21,6 +23,7 @@ __all__ = [
     "Results",
     "Settings",
     "connect",
+    "count_states",
     "find_jobs",
     "open_results",
     "read_pixel_size",
@@ -29,6 +32,7 @@ __all__ = [
     "settings_for",
     "table_rows",
     "uncertainty",
+    "with_states",
     "write_overlay",
     "write_tables",
 ]

@@ -1,4 +1,4 @@
-"""Bar charts as numbers for an SVG: where each bar and tick stands, and what the picture says."""
+"""Charts as numbers for an SVG: where each bar, dot and tick stands, and what the picture says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
+
+from devotools.classification import wilson_interval
 
 WIDTH, HEIGHT = 720, 290
 LEFT, RIGHT, TOP, BOTTOM = 76, 708, 42, 226
@@ -50,6 +52,89 @@ class Chart:
     left: int = LEFT
     right: int = RIGHT
     bottom: int = BOTTOM
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring sections with something to show: dots, and the band round them as a polygon."""
+
+    dots: list[tuple[float, float]]
+    band: str
+
+    @property
+    def line(self) -> str:
+        """The dots as the points of a polyline."""
+        return " ".join(f"{x:g},{y:g}" for x, y in self.dots)
+
+
+@dataclass(frozen=True)
+class ShareChart:
+    """All that the template needs to draw the course of a share, and the words beside it."""
+
+    name: str
+    alt: str
+    x_label: str
+    runs: list[Run]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    rows: list[tuple[str, str, str, str]]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    bottom: int = BOTTOM
+
+
+def share_chart(
+    name: str, sections: Sequence[str], condensed: Sequence[float], sure: Sequence[float]
+) -> ShareChart:
+    """The share of condensed nuclei in each section, with its 95 % interval (Wilson's).
+
+    ``sure`` counts the nuclei whose state was told; a section without any is a gap.
+    """
+    parts, names = _summed(np.asarray(condensed, float), list(sections))
+    whole, _ = _summed(np.asarray(sure, float), list(sections))
+    wide = (RIGHT - LEFT) / len(names)
+    runs: list[Run] = []
+    rows, upper, lower = [], [], []
+    dots: list[tuple[float, float]] = []
+
+    def close() -> None:
+        if dots:
+            around = [*upper, *reversed(lower)]
+            runs.append(Run(list(dots), " ".join(f"{x:g},{y:g}" for x, y in around)))
+            for part in (dots, upper, lower):
+                part.clear()
+
+    for place, (part, number) in enumerate(zip(parts, whole, strict=True)):
+        low, high = wilson_interval(part, number)
+        if not number:
+            rows.append((names[place], "0 of 0", "", ""))
+            close()
+            continue
+        left, right = (round(LEFT + (place + shift) * wide, 2) for shift in (0, 1))
+        dots.append((round((left + right) / 2, 2), _share_at(part / number)))
+        upper += [(left, _share_at(high)), (right, _share_at(high))]
+        lower += [(left, _share_at(low)), (right, _share_at(low))]
+        told = f"{part:g} of {number:g}"
+        rows.append((names[place], told, f"{part / number:.2f}", f"{low:.2f} to {high:.2f}"))
+    close()
+    places = sorted({0, len(names) // 2, len(names) - 1})
+    x_ticks = [
+        Tick(round(LEFT + (place + 0.5) * wide, 1), names[place], _anchor(place, len(names)))
+        for place in places
+    ]
+    y_ticks = [Tick(_share_at(level), f"{level:g}") for level in (0, 0.25, 0.5, 0.75, 1)]
+    together = f"{sum(condensed):g} of {sum(sure):g} nuclei together"
+    alt = (
+        f"Share of condensed nuclei in each of {len(sections)} sections of {name}, with its 95 % "
+        f"interval: {together}. The numbers stand below."
+    )
+    return ShareChart(name, alt, "section", runs, x_ticks, y_ticks, rows)
+
+
+def _share_at(share: float) -> float:
+    return round(BOTTOM - share * (BOTTOM - TOP), 2)
 
 
 def area_chart(counts: pd.Series) -> Chart:
@@ -99,6 +184,15 @@ def _thinned(heights: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[st
     parts = np.array_split(np.arange(len(heights)), MOST_BARS)
     spans = [f"{names[part[0]]} to {names[part[-1]]}" for part in parts]
     return np.array([heights[part].mean() for part in parts]), spans
+
+
+def _summed(counts: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Sums of neighbours, where there are more sections than can be seen."""
+    if len(counts) <= MOST_BARS:
+        return counts, names
+    means, spans = _thinned(counts, names)
+    lengths = [len(part) for part in np.array_split(counts, MOST_BARS)]
+    return np.round(means * lengths), spans
 
 
 def _chart(

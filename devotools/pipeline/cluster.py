@@ -18,12 +18,13 @@ from typing import Any
 import torch
 
 from devotools._validate import InputError
+from devotools.classification import ResNet18Classifier, load_classifier
 from devotools.model import ResNet18FPN, load_model
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.outcome import Outcome
 from devotools.pipeline.results import Results
 from devotools.pipeline.runner import chunks, segment_part
-from devotools.pipeline.segmenting import failed
+from devotools.pipeline.segmenting import Way, failed
 from devotools.pipeline.settings import Settings, facts_of
 from devotools.pipeline.workshop import Workshop
 
@@ -78,7 +79,9 @@ def segment_on_cluster(
     """
     from distributed import as_completed
 
-    order = Order(results.out.resolve(), results.settings, _absolute(results.settings), device)
+    settings = results.settings
+    classify = None if settings.classify is None else _absolute(settings.classify)
+    order = Order(results.out.resolve(), settings, _absolute(settings.model), device, classify)
     left = _left(jobs, results)
     sent: dict[Any, list[Job]] = {}
     answers = as_completed()
@@ -123,37 +126,39 @@ class Order:
     settings: Settings
     model: str
     device: str | None
+    classify: str | None = None
 
 
 def work_on(order: Order, part: list[Job], todo: list[Job]) -> list[Outcome]:
     """Segment one chunk, in a worker."""
-    network = _network(order)
+    network, classifier = _networks(order)
+    way = Way(network, order.out, order.settings, classifier)
     wanted = {job.image for job in todo}
     with Workshop() as workshop:
-        segment_part(
-            network, part, order.out, order.settings, workshop, lambda job: job.image not in wanted
-        )
+        segment_part(way, part, workshop, lambda job: job.image not in wanted)
         return list(workshop.finished(everything=True))
 
 
-def _absolute(settings: Settings) -> str:
-    """The model as a worker finds it, which runs in another folder."""
-    path = Path(settings.model)
-    return str(path.absolute()) if path.is_file() else settings.model
+def _absolute(model: str) -> str:
+    """A model as a worker finds it, which runs in another folder."""
+    path = Path(model)
+    return str(path.absolute()) if path.is_file() else model
 
 
 @lru_cache(maxsize=1)
-def _network(order: Order) -> ResNet18FPN:
-    """The model, loaded once a worker; refused where it, or the arithmetic, is another."""
+def _networks(order: Order) -> tuple[ResNet18FPN, ResNet18Classifier | None]:
+    """The networks, loaded once a worker; refused where they, or the arithmetic, are others."""
     settings = order.settings
     if "threads" in settings.arithmetic:
         torch.set_num_threads(int(settings.arithmetic.split()[-2]))
     network = load_model(order.model, order.device)
-    for name, here in facts_of(network).items():
+    classify = order.classify
+    classifier = None if classify is None else load_classifier(classify, order.device)
+    for name, here in facts_of(network, classifier).items():
         if here != getattr(settings, name):
             raise InputError(
                 f"a worker has {name} {here!r}, this machine {getattr(settings, name)!r}; expected "
                 "the same, or the results would differ. Use workers with the same type of "
                 "processor and the same version of devotools."
             )
-    return network
+    return network, classifier

@@ -12,7 +12,7 @@ import time
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +27,7 @@ from skimage.measure import regionprops
 
 from devotools._files import cannot_write
 from devotools._validate import InputError
+from devotools.classification import ResNet18Classifier
 from devotools.exchange import add_rois
 from devotools.images import (
     COLOURED,
@@ -49,6 +50,7 @@ from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings
+from devotools.pipeline.states import count_states, states_by_label, tell, with_states
 from devotools.predict import label_nuclei
 from devotools.working_scale import nucleus_size
 
@@ -57,6 +59,7 @@ MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucl
 OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
 SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
 STRIP = 64  # rows of a label image that are compressed together
+NOTHING = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int32)  # a picture without nuclei
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # scales at which a mosaic is looked at first
 
 
@@ -223,7 +226,12 @@ def own_nuclei(labels: np.ndarray, window: Window, first: int) -> tuple[np.ndarr
 
 
 def segment_mosaic(
-    network: ResNet18FPN, job: Job, out: Path, settings: Settings, progress=lambda: None
+    network: ResNet18FPN,
+    job: Job,
+    out: Path,
+    settings: Settings,
+    progress: Callable[[], None] = lambda: None,
+    classifier: ResNet18Classifier | None = None,
 ) -> Outcome:
     """Segment one large picture; the results are those of any picture, the overlay smaller.
 
@@ -234,23 +242,25 @@ def segment_mosaic(
     pixel_size_um = settings.pixel_size_um or read_pixel_size(job.path)[0]
     names = [job.result("labels", ".tif"), job.result("overlays", ".png")]
     names += [job.result("rois", ".zip")] if settings.rois else []
-    tables, doubts = [], []
+    tables, doubts, told = [], [], []
     with open_pixels(job.path) as pixels, _canvas(out / names[0], pixels.shape) as canvas:
         factor = simple_factor(scale_of(network, pixels, settings.scale))
         with _rois(out / names[2]) if settings.rois else nullcontext() as rois:
             count = 0
             for window in windows(pixels.shape, factor):
                 image = pixels.grey(window.rows, window.cols)
-                probability = predict_stretched(
-                    network, pixels.stretched(window.rows, window.cols), float(factor)
-                )
+                stretched = pixels.stretched(window.rows, window.cols)
+                probability = predict_stretched(network, stretched, float(factor))
                 labels = label_nuclei(
                     probability, threshold=settings.threshold, min_area=settings.min_area
                 )
                 own, following = own_nuclei(labels, window, count + 1)
                 if following > count + 1:
                     _paint(canvas, own, window)
-                    tables.append(_measured(own, image, window, pixel_size_um))
+                    nuclei = _measured(own, image, window, pixel_size_um)
+                    states = tell(classifier, stretched, own, stretched=True)
+                    told += [] if states is None else [states]
+                    tables.append(with_states(nuclei, states))
                     doubts.append((following - count - 1, uncertainty(probability, own)))
                     if rois is not None:
                         corner = window.rows.start, window.cols.start
@@ -258,8 +268,9 @@ def segment_mosaic(
                 count = following - 1
                 progress()
         _write_canvas(out / names[0], canvas)
-        _write_small_overlay(out / names[1], pixels, canvas)
-    nuclei = pd.concat(tables) if tables else measure_nuclei(np.zeros((1, 1), np.int32))
+        whole = pd.concat(told) if told else tell(classifier, *NOTHING)
+        _write_small_overlay(out / names[1], pixels, canvas, states_by_label(whole))
+    nuclei = pd.concat(tables) if tables else with_states(measure_nuclei(NOTHING[1]), whole)
     if settings.rois and not count:
         names.pop()
     return Outcome(
@@ -272,6 +283,7 @@ def segment_mosaic(
         output=job.output.as_posix(),
         files={name: file_sum(out / name) for name in names},
         source=source,
+        states=count_states(whole),
     )
 
 
@@ -352,7 +364,9 @@ def _write_canvas(path: Path, canvas: np.ndarray) -> None:
         )
 
 
-def _write_small_overlay(path: Path, pixels: Pixels, canvas: np.ndarray) -> None:
+def _write_small_overlay(
+    path: Path, pixels: Pixels, canvas: np.ndarray, states: Mapping[int, str] | None = None
+) -> None:
     """Write the outlines over the picture, both made ``times`` smaller."""
     times = math.ceil(max(pixels.shape) / OVERLAY_SIDE)
     height, width = (side // times * times for side in pixels.shape)
@@ -362,7 +376,7 @@ def _write_small_overlay(path: Path, pixels: Pixels, canvas: np.ndarray) -> None
         size = (width // times, len(grey) // times)
         strips.append(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
     labels = np.ascontiguousarray(canvas[times // 2 : height : times, times // 2 : width : times])
-    write_overlay(path, np.concatenate(strips), labels)
+    write_overlay(path, np.concatenate(strips), labels, states)
 
 
 def _mean(doubts: list[tuple[int, float]]) -> float:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from devotools.images import replace_file
 from devotools.measure import COLUMNS
+from devotools.pipeline.states import COUNT_COLUMNS, STATE_COLUMNS, count_cells
 
 NUCLEI_COLUMNS = ["image", *COLUMNS]
 IMAGES_COLUMNS = ["image", "status", "nuclei", "seconds", "error", "scale", "uncertainty"]
@@ -27,6 +28,7 @@ class Outcome:
     ``nuclei`` is their number, None where the picture failed, for the reason ``error``. ``rows``
     and ``rows_3d`` are lines of the tables, ready to be written. ``files`` holds size and SHA-256
     of each result, by name; ``source`` size and time of the picture's file when it was read.
+    ``states`` counts the nuclei in each state, where they were told.
     """
 
     image: str
@@ -40,6 +42,7 @@ class Outcome:
     output: str = ""
     files: dict[str, list[Any]] = field(default_factory=dict)
     source: list[int] = field(default_factory=list)
+    states: dict[str, int] | None = None
 
     @property
     def row(self) -> list[str]:
@@ -57,7 +60,10 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if self.states is None:
+            del values["states"]
+        return values
 
 
 def table_rows(image: str, nuclei: pd.DataFrame) -> str:
@@ -68,13 +74,18 @@ def table_rows(image: str, nuclei: pd.DataFrame) -> str:
 
 
 def write_tables(
-    out: str | Path, outcomes: Iterable[Outcome], extra: Sequence[str] = (), extra_3d: str = ""
+    out: str | Path,
+    outcomes: Iterable[Outcome],
+    extra: Sequence[str] = (),
+    extra_3d: str = "",
+    *,
+    states: bool = False,
 ) -> None:
     """Write ``nuclei.csv`` and ``images.csv``, in the order of the pictures.
 
     ``outcomes`` may be a generator: memory does not grow with their number. ``extra`` names more
     columns of ``nuclei.csv``, and ``extra_3d`` is the header of ``nuclei3d.csv``, written where
-    there is one.
+    there is one. ``states`` says that states were told: both tables get columns for them.
     """
     out = Path(out)
     names = ["nuclei.csv", "images.csv"] + (["nuclei3d.csv"] if extra_3d else [])
@@ -83,14 +94,15 @@ def write_tables(
             stack.enter_context(_open(stack.enter_context(replace_file(out / name))))
             for name in names
         ]
-        nuclei.write(",".join([*NUCLEI_COLUMNS, *extra]) + "\n")
+        told, counted = (STATE_COLUMNS, COUNT_COLUMNS) if states else ([], [])
+        nuclei.write(",".join([*NUCLEI_COLUMNS, *told, *extra]) + "\n")
         writer = csv.writer(images, lineterminator="\n")
-        writer.writerow(IMAGES_COLUMNS)
+        writer.writerow([*IMAGES_COLUMNS, *counted])
         for file in solid:
             file.write(extra_3d + "\n")
         for outcome in outcomes:
             nuclei.write(outcome.rows if outcome.rows_3d else _widened(outcome.rows, len(extra)))
-            writer.writerow(outcome.row)
+            writer.writerow(outcome.row + (count_cells(outcome.states) if states else []))
             for file in solid:
                 file.write(outcome.rows_3d)
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -20,8 +20,17 @@ from PIL import Image
 
 from devotools import runtime
 from devotools._validate import InputError, check_image, check_labels, check_same_shape
+from devotools.classification import wilson_interval
 from devotools.images import replace_file
-from devotools.pipeline.charts import Chart, area_chart, quantile, series_chart
+from devotools.pipeline.charts import (
+    Chart,
+    ShareChart,
+    area_chart,
+    quantile,
+    series_chart,
+    share_chart,
+)
+from devotools.pipeline.states import COUNT_COLUMNS
 
 THUMBNAILS = 24
 THUMBNAIL_SIDE = 400  # px
@@ -31,6 +40,7 @@ MOST_FAILURES = 200
 MOST_SERIES = 6
 LEAST_SECTIONS = 3  # fewer numbered names are no series
 CHUNK = 50_000  # rows of nuclei.csv in memory at once
+COUNTS = COUNT_COLUMNS[:3]
 AROUND = 0.1  # probability from which a pixel counts as around a nucleus
 
 
@@ -75,7 +85,7 @@ def write_report(
     """
     out = Path(out)
     images = _read_images(out / "images.csv")
-    areas, square_um, sections = _read_nuclei(out / "nuclei.csv")
+    areas, square_um, sections, told = _read_nuclei(out / "nuclei.csv")
     done, failed = images[images["status"] == "ok"], images[images["status"] == "failed"]
     series = _series(done, sections)
     ranked = done["uncertainty"].notna().any()
@@ -85,10 +95,12 @@ def write_report(
     page = _template().render(
         title=f"Nuclei in {len(done):,} picture{'s' * (len(done) != 1)}",
         version=made_with.get("devotools", ""),
-        facts=_facts(images, areas, square_um),
+        facts=_facts(images, areas, square_um) + _state_facts(done),
         histogram=area_chart(areas) if len(areas) else None,
         series=series[:MOST_SERIES],
         more_series=max(0, len(series) - MOST_SERIES),
+        states=_states(done),
+        courses=_courses(done, told)[:MOST_SERIES],
         ranked=ranked,
         done=len(done),
         sheet=[_picture(out, row, known) for row in shown.head(THUMBNAILS).itertuples()],
@@ -126,18 +138,19 @@ def _read_images(path: Path) -> pd.DataFrame:
             f"{str(path)!r} lacks the columns {', '.join(sorted(missing))}; expected the table "
             "that devotools segment writes. Run it again."
         )
-    for name in ("nuclei", "seconds", "uncertainty"):
+    for name in ("nuclei", "seconds", "uncertainty", *(n for n in COUNTS if n in table)):
         values = table[name] if name in table else pd.Series(np.nan, table.index)
         table[name] = pd.to_numeric(values, errors="coerce")
     return table
 
 
-def _read_nuclei(path: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """How many nuclei have each area in px, each area in µm², and lie in each section of a stack.
+def _read_nuclei(path: Path) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
+    """How many nuclei have each area in px, each area in µm², lie in each section of a stack, and
+    are in each state there.
 
     The table may have any number of rows: they are counted in pieces.
     """
-    areas, squares, sections = [_added([])], [_added([])], [_added([])]
+    areas, squares, sections, told = [_added([])], [_added([])], [_added([])], [_added([])]
     for piece in _read_csv(path, chunksize=CHUNK):
         if "area_px" not in piece:
             raise InputError(
@@ -150,8 +163,10 @@ def _read_nuclei(path: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
         if "section" in piece:
             places = piece[["image"]].assign(section=_numbers(piece, "section", path))
             sections.append(places.dropna().value_counts())
-        areas, squares, sections = ([_added(one)] for one in (areas, squares, sections))
-    return areas[0], squares[0], sections[0]
+            if "state" in piece:
+                told.append(places.assign(state=piece["state"]).dropna().value_counts())
+        areas, squares, sections, told = ([_added(one)] for one in (areas, squares, sections, told))
+    return areas[0], squares[0], sections[0], told[0]
 
 
 def _numbers(piece: pd.DataFrame, column: str, path: Path) -> pd.Series:
@@ -242,18 +257,70 @@ def _series(done: pd.DataFrame, sections: pd.Series) -> list[Chart]:
                     str(name), list(map(str, every)), counts.reindex(every, fill_value=0).tolist()
                 )
             )
-    groups: dict[str, dict[int, float]] = defaultdict(dict)
+    for name, rows in _numbered(done):
+        nuclei = [row.nuclei for row in rows.values()]
+        charts.append(series_chart(name, list(map(str, rows)), nuclei))
+    return sorted(charts, key=lambda chart: -len(chart.rows))
+
+
+def _numbered(done: pd.DataFrame) -> Iterator[tuple[str, dict[int, Any]]]:
+    """Groups of pictures whose names differ in their last number, in the order of the numbers."""
+    groups: dict[str, dict[int, Any]] = defaultdict(dict)
     for row in done.itertuples():
         path = PurePosixPath(row.image)
         match = re.fullmatch(r"(.*?)(\d{1,12})", path.stem, re.ASCII | re.DOTALL)
         if match and not np.isnan(row.nuclei):
             name = str(path.with_name(f"{match[1]}…{path.suffix}"))
-            groups[name][int(match[2])] = row.nuclei
-    for name, counts in groups.items():
-        if len(counts) >= LEAST_SECTIONS:
-            order = sorted(counts)
-            nuclei = [counts[number] for number in order]
-            charts.append(series_chart(name, list(map(str, order)), nuclei))
+            groups[name][int(match[2])] = row
+    for name, rows in groups.items():
+        if len(rows) >= LEAST_SECTIONS:
+            yield name, {number: rows[number] for number in sorted(rows)}
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+def _states(done: pd.DataFrame) -> str:
+    """The sentence about the states of all nuclei; empty where they were not told."""
+    if not set(COUNTS) <= set(done.columns):
+        return ""
+    condensed, interphase, unsure = (int(done[name].sum()) for name in COUNTS)
+    sure = condensed + interphase
+    if not sure:
+        return f"The state of no nucleus could be told; {unsure:,} are unsure."
+    low, high = wilson_interval(condensed, sure)
+    return (
+        f"{condensed:,} of {sure:,} nuclei whose state was told are condensed: "
+        f"{condensed / sure:.3f}, with a 95 % interval from {low:.3f} to {high:.3f}. "
+        f"{unsure:,} more are unsure."
+    )
+
+
+def _state_facts(done: pd.DataFrame) -> list[dict[str, Any]]:
+    """The fraction condensed for the top of the page, where states were told."""
+    if not set(COUNTS) <= set(done.columns):
+        return []
+    sure = done["condensed"].sum() + done["interphase"].sum()
+    value = f"{done['condensed'].sum() / sure:.3f}" if sure else "none told"
+    return [{"name": "fraction condensed", "value": value, "bad": False}]
+
+
+def _courses(done: pd.DataFrame, told: pd.Series) -> list[ShareChart]:
+    """The share of condensed nuclei along each stack and each group of numbered pictures."""
+    charts = []
+    if told.index.nlevels == 3:
+        for name, counts in told.groupby(level=0):
+            table = counts.droplevel(0).unstack(fill_value=0)
+            table = table.reindex(range(int(table.index.max()) + 1), fill_value=0)
+            table = table.reindex(columns=COUNTS, fill_value=0)
+            sure = table["condensed"] + table["interphase"]
+            names = list(map(str, table.index))
+            charts.append(share_chart(str(name), names, table["condensed"], sure))
+    if set(COUNTS) <= set(done.columns):
+        for name, rows in _numbered(done):
+            condensed = np.nan_to_num([row.condensed for row in rows.values()])
+            sure = condensed + np.nan_to_num([row.interphase for row in rows.values()])
+            charts.append(share_chart(name, list(map(str, rows)), condensed, sure))
     return sorted(charts, key=lambda chart: -len(chart.rows))
 
 

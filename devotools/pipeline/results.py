@@ -18,6 +18,7 @@ from devotools.pipeline.outcome import Outcome, write_tables
 from devotools.pipeline.report import write_report
 from devotools.pipeline.settings import FILE as SETTINGS
 from devotools.pipeline.settings import Settings, check_same_run
+from devotools.pipeline.states import STATE_COLUMNS
 
 FOLDERS = ("labels", "overlays", "rois")
 LOCK = ".lock"
@@ -74,11 +75,13 @@ class Results:
     def write_tables(self, jobs: Sequence[Job]) -> None:
         """Write ``nuclei.csv`` and ``images.csv``; ``nuclei3d.csv`` where there are stacks."""
         stacks = any(outcome.rows_3d for outcome in self.outcomes(jobs))
+        states = self.settings.classify is not None
         write_tables(
             self.out,
             self.outcomes(jobs),
             extra=[SECTION_COLUMN] if stacks else [],
-            extra_3d=",".join(COLUMNS_3D) if stacks else "",
+            extra_3d=",".join([*COLUMNS_3D, *(STATE_COLUMNS if states else [])]) if stacks else "",
+            states=states,
         )
 
     def remove_leftovers(self, jobs: Sequence[Job]) -> None:

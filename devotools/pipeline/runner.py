@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from devotools._files import WriteError
 from devotools._validate import InputError
+from devotools.classification import ResNet18Classifier
 from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.mosaic import is_mosaic, segment_mosaic
 from devotools.pipeline.outcome import Outcome
 from devotools.pipeline.results import Results
-from devotools.pipeline.segmenting import failed, segment_chunk
-from devotools.pipeline.settings import Settings
+from devotools.pipeline.segmenting import Way, failed, segment_chunk
 from devotools.pipeline.stack_job import segment_stack
 from devotools.pipeline.stacks import is_stack
 from devotools.pipeline.workshop import Workshop
@@ -21,21 +20,26 @@ from devotools.pipeline.workshop import Workshop
 CHUNK = 8  # neighbours that go through the network together
 
 
-def segment_jobs(network: ResNet18FPN, jobs: Sequence[Job], results: Results) -> Iterator[Outcome]:
+def segment_jobs(
+    network: ResNet18FPN,
+    jobs: Sequence[Job],
+    results: Results,
+    classifier: ResNet18Classifier | None = None,
+) -> Iterator[Outcome]:
     """Segment each job that is not done yet; yields every outcome, also the known ones.
 
     What is yielded is recorded, and its files are written. An error that is not one picture's, such
-    as a full disk, ends the run; what was done until then is recorded.
+    as a full disk, ends the run; what was done until then is recorded. A ``classifier`` tells the
+    state of each nucleus; it must be the one of the settings of ``results``.
     """
+    way = Way(network, results.out, results.settings, classifier)
     with Workshop() as workshop:
         try:
             for part in chunks(jobs):
                 done = {job for job in part if results.is_done(job)}
                 yield from results.outcomes([job for job in part if job in done])
                 if len(done) < len(part):
-                    segment_part(
-                        network, part, results.out, results.settings, workshop, done.__contains__
-                    )
+                    segment_part(way, part, workshop, done.__contains__)
                 yield from _recorded(results, workshop.finished())
             yield from _recorded(results, workshop.finished(everything=True))
         except BaseException:
@@ -72,24 +76,22 @@ def is_large(job: Job) -> bool:
 
 
 def segment_part(
-    network: ResNet18FPN,
+    way: Way,
     jobs: Sequence[Job],
-    out: Path,
-    settings: Settings,
     workshop: Workshop,
     done: Callable[[Job], bool] = lambda job: False,
 ) -> None:
     """Give one of the :func:`chunks` to a workshop, but for the jobs that are done."""
     if len(jobs) == 1 and is_large(jobs[0]):
-        workshop.take(_segment_large(network, jobs[0], out, settings))
+        workshop.take(_segment_large(way, jobs[0]))
     else:
-        segment_chunk(network, jobs, out, settings, workshop, done)
+        segment_chunk(way, jobs, workshop, done)
 
 
-def _segment_large(network: ResNet18FPN, job: Job, out: Path, settings: Settings) -> Outcome:
-    way = segment_stack if is_stack(job.path) else segment_mosaic
+def _segment_large(way: Way, job: Job) -> Outcome:
+    segment = segment_stack if is_stack(job.path) else segment_mosaic
     try:
-        return way(network, job, out, settings)
+        return segment(way.network, job, way.out, way.settings, classifier=way.classifier)
     except WriteError:
         raise
     except InputError as error:

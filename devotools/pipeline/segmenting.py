@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from devotools._validate import InputError
+from devotools.classification import ResNet18Classifier
 from devotools.exchange import export_rois
 from devotools.images import read_image, replace_file, write_labels
 from devotools.inference import check_working_size
@@ -28,9 +29,20 @@ from devotools.pipeline.outcome import Outcome, table_rows
 from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.settings import Settings
+from devotools.pipeline.states import count_states, states_by_label, tell, with_states
 from devotools.pipeline.workshop import Workshop
 from devotools.plots import draw_overlay
 from devotools.predict import label_nuclei, predict_scaled
+
+
+@dataclass(frozen=True)
+class Way:
+    """How and where: the networks, the folder of results, and the settings."""
+
+    network: ResNet18FPN
+    out: Path
+    settings: Settings
+    classifier: ResNet18Classifier | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +57,8 @@ class Picture:
 
 
 def segment_chunk(
-    network: ResNet18FPN,
+    way: Way,
     jobs: Sequence[Job],
-    out: Path,
-    settings: Settings,
     workshop: Workshop,
     done: Callable[[Job], bool] = lambda job: False,
 ) -> None:
@@ -58,6 +68,7 @@ def segment_chunk(
     picture that fails is an outcome with its reason.
     """
     waiting: deque[Picture] = deque()
+    network, settings = way.network, way.settings
 
     def images() -> Iterator[np.ndarray]:
         for job, coming in _read_ahead(network, jobs, settings, workshop.reader):
@@ -74,7 +85,7 @@ def segment_chunk(
         now = time.perf_counter()
         if not done(picture.job):
             size, seconds = picture.image.size, now - before
-            workshop.submit(size, finish, picture, probability, factor, out, settings, seconds)
+            workshop.submit(size, finish, picture, probability, factor, way, seconds)
         before = now
 
 
@@ -108,16 +119,17 @@ def finish(
     picture: Picture,
     probability: np.ndarray,
     factor: float,
-    out: Path,
-    settings: Settings,
+    way: Way,
     seconds: float,
 ) -> Outcome:
     """Label a picture from its probability (H, W), write its results and measure its nuclei."""
     started, job, image = time.perf_counter(), picture.job, picture.image
+    out, settings = way.out, way.settings
     labels = label_nuclei(probability, threshold=settings.threshold, min_area=settings.min_area)
     names = [job.result("labels", ".tif"), job.result("overlays", ".png")]
     write_labels(out / names[0], labels)
-    write_overlay(out / names[1], image, labels)
+    told = tell(way.classifier, image, labels)
+    write_overlay(out / names[1], image, labels, states_by_label(told))
     if settings.rois and labels.any():
         names.append(job.result("rois", ".zip"))
         export_rois(labels, out / names[2])
@@ -126,17 +138,20 @@ def finish(
         image=job.image,
         nuclei=len(nuclei),
         seconds=picture.seconds + seconds + time.perf_counter() - started,
-        rows=table_rows(job.image, nuclei),
+        rows=table_rows(job.image, with_states(nuclei, told)),
         scale=factor,
         uncertainty=uncertainty(probability, labels),
         output=job.output.as_posix(),
         files={name: file_sum(out / name) for name in names},
         source=picture.source,
+        states=count_states(told),
     )
 
 
-def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
+def write_overlay(
+    path: Path, image: np.ndarray, labels: np.ndarray, states: Mapping[int, str] | None = None
+) -> None:
     """Write a picture with its outlines as PNG, whole or not at all."""
     with replace_file(path) as temporary:
-        overlay = Image.fromarray(draw_overlay(image, labels))
+        overlay = Image.fromarray(draw_overlay(image, labels, states))
         overlay.save(temporary, format="PNG", compress_level=1)  # 6 takes four times as long

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from devotools._validate import InputError
+from devotools.classification import ResNet18Classifier
 from devotools.images import replace_file
 from devotools.metrics import THRESHOLD
 from devotools.runtime import has_fast_bfloat16
@@ -29,6 +30,8 @@ class Settings:
     "auto" or the factor that follows from ``nucleus_size``. ``arithmetic`` is how the machine
     calculates: in bfloat16 results do not depend on the number of threads, in float32 they do, in
     the last digit, and a pixel in a million may fall on the other side of the threshold.
+    ``classify`` is the name or file of the classifier that tells states, None where they are not
+    told, and ``classifier`` the SHA-256 of what it holds.
     """
 
     model: str
@@ -41,10 +44,15 @@ class Settings:
     rois: bool
     arithmetic: str
     devotools: str
+    classify: str | None = None
+    classifier: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; where no states are told, nothing is said of them."""
+        values = asdict(self)
+        if self.classify is None:
+            del values["classify"], values["classifier"]
+        return values
 
 
 def settings_for(
@@ -56,8 +64,10 @@ def settings_for(
     threshold: float = THRESHOLD,
     min_area: int = 20,
     rois: bool = False,
+    classifier: ResNet18Classifier | None = None,
+    classify: str = "states",
 ) -> Settings:
-    """The settings of a run with a loaded network.
+    """The settings of a run with a loaded network; with a ``classifier``, it tells states too.
 
     Raises :class:`~devotools._validate.InputError` when a ``nucleus_size`` is given and the model
     does not know the size that it was trained for.
@@ -78,17 +88,28 @@ def settings_for(
         threshold=threshold,
         min_area=min_area,
         rois=rois,
-        **facts_of(network),
+        classify=None if classifier is None else classify,
+        **facts_of(network, classifier),
     )
 
 
-def facts_of(network: nn.Module) -> dict[str, str]:
-    """What follows from a network and the machine that it runs on."""
+def facts_of(
+    network: nn.Module, classifier: ResNet18Classifier | None = None
+) -> dict[str, str | None]:
+    """What follows from the networks and the machine that they run on."""
     return {
         "weights": weights_sum(network),
         "arithmetic": _arithmetic(network),
         "devotools": importlib.metadata.version("devotools"),
+        "classifier": None if classifier is None else classifier_sum(classifier),
     }
+
+
+def classifier_sum(classifier: ResNet18Classifier) -> str:
+    """A SHA-256 over all that a classifier's answers follow from."""
+    numbers = (classifier.context, classifier.temperature, classifier.limit)
+    whole = f"{weights_sum(classifier)} {numbers}"
+    return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def weights_sum(network: nn.Module) -> str:
@@ -117,7 +138,8 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
     new = settings.to_dict() | {"inputs": list(inputs)}
     try:
         old = json.loads((out / FILE).read_text(encoding="utf-8"))
-        different = [key for key in new if old.get(key) != new[key]]
+        keys = [*new, *(key for key in ("classify",) if key in old and key not in new)]
+        different = [key for key in keys if old.get(key) != new.get(key)]
         known = {key: old.get(key) for key in different}
     except FileNotFoundError:
         write_settings(out, new)
@@ -128,7 +150,7 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
             "run. Choose a new folder for the results."
         ) from error
     if different:
-        said = "; ".join(f"{key} {known[key]!r}, now {new[key]!r}" for key in different)
+        said = "; ".join(f"{key} {known[key]!r}, now {new.get(key)!r}" for key in different)
         raise InputError(
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
             f"example {str(out) + '-2'!r}, or go on there with the settings of {FILE}."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from devotools.classification import ResNet18Classifier
 from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
@@ -20,6 +21,13 @@ from devotools.pipeline.report import uncertainty
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings
 from devotools.pipeline.stacks import Stack, open_stack, write_label_stack
+from devotools.pipeline.states import (
+    count_states,
+    states_by_label,
+    states_of_solids,
+    tell,
+    with_states,
+)
 from devotools.predict import label_nuclei, predict_scaled
 
 
@@ -29,16 +37,19 @@ def segment_stack(
     out: Path,
     settings: Settings,
     progress: Callable[[int], None] = lambda sections: None,
+    classifier: ResNet18Classifier | None = None,
 ) -> Outcome:
     """Segment a stack section by section, and link the nuclei so that each has one number.
 
     Written are one label stack, an overlay for each section in a folder of the stack's name, and
-    rows for both tables. Memory does not grow with the number of sections. Raises
+    rows for both tables. Memory does not grow with the number of sections. A ``classifier`` tells
+    the state of each nucleus in each section, and from all its sections that of the whole
+    (:func:`~devotools.pipeline.states.states_of_solids`). Raises
     :class:`~devotools._validate.InputError` when the file cannot be read.
     """
     started, source = time.perf_counter(), file_state(job.path)
     names = [job.result("labels", ".tif")]
-    tally, tables, doubts = Tally(), [], []
+    tally, tables, doubts, told = Tally(), [], [], []
     with open_stack(job.path) as stack:
         factor = _scale_of(network, stack, settings.scale)
         check_working_size(network, stack.shape[1:], factor)
@@ -48,8 +59,12 @@ def segment_stack(
         def recorded() -> Iterator[np.ndarray]:
             for number, (image, labels) in enumerate(sections):
                 names.append(job.result("overlays", f"/{number:04d}.png"))
-                write_overlay(out / names[-1], image, labels)
+                states = tell(classifier, image, labels)
+                write_overlay(out / names[-1], image, labels, states_by_label(states))
                 nuclei = measure_nuclei(labels, image, pixel_size_um=pixel_size_um)
+                if states is not None:
+                    told.append(states.assign(area_px=nuclei["area_px"]))
+                nuclei = with_states(nuclei, states)
                 nuclei["section"] = number
                 tables.append(table_rows(job.image, nuclei))
                 progress(number + 1)
@@ -66,17 +81,19 @@ def segment_stack(
         solid = tally.table(
             pixel_size_um=pixel_size_um, section_thickness_um=stack.section_thickness_um
         ).drop(columns="image")
+    whole = None if classifier is None else states_of_solids(told, classifier.limit)
     return Outcome(
         image=job.image,
         nuclei=len(solid),
         seconds=time.perf_counter() - started,
         rows="".join(tables),
-        rows_3d=table_rows(job.image, solid),
+        rows_3d=table_rows(job.image, with_states(solid, whole)),
         scale=factor,
         uncertainty=float(np.mean(doubts)),
         output=job.output.as_posix(),
         files={name: file_sum(out / name) for name in names},
         source=source,
+        states=count_states(whole),
     )
 
 

@@ -104,7 +104,9 @@ def _without_nuclei(embryo: Embryo) -> Embryo:
     return replace(embryo, radii_um=np.zeros_like(embryo.radii_um))
 
 
-def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarray, np.ndarray]:
+def render_section(
+    scene: Scene, depth_um: float, number: int
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Draw one section of a scene.
 
     Parameters
@@ -121,6 +123,8 @@ def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarr
     image : ndarray, (H, W) float32 in [0, 1]
     labels : ndarray, (H, W) int32
         0 background; a nucleus keeps its number in all sections.
+    looks : dict
+        How the chromatin of each labelled nucleus was drawn, by its number.
     """
     size, streams, appearance = scene.size, scene.streams, scene.appearance
     labels = np.zeros((size, size), np.int32)
@@ -128,17 +132,19 @@ def render_section(scene: Scene, depth_um: float, number: int) -> tuple[np.ndarr
     draw_dirt(image, appearance, streams.at("dirt", number))
     shift = streams.at("jitter", number).normal(0, 0.8 * size / 256, 2)
     nuclei: list[NucleusCut] = []
+    looks: dict[int, str] = {}
     for index, embryo in enumerate(scene.embryos):
         own = streams.child(f"body {index - len(scene.embryos)}")
         specimen = Specimen(embryo, _own_style(scene, index, own), appearance, own)
-        section = _draw_body(image, labels, specimen, depth_um, shift)
+        section = _draw_body(image, labels, specimen, depth_um, shift, looks)
         nuclei += section.nuclei
     draw_threads(image, appearance, streams.at("threads", number))
     draw_wedge(image, labels, appearance, streams.at("wedge", number), section.inside)
     draw_frame(image, labels, appearance, streams.at("frame"))
     draw_label_bar(image, labels, appearance, streams, number)
     image = take_picture(image, appearance, streams, number)
-    return image, _drop_fragments(labels, nuclei)
+    labels = _drop_fragments(labels, nuclei)
+    return image, labels, {number: looks[number] for number in np.unique(labels[labels > 0])}
 
 
 def _own_style(scene: Scene, index: int, streams: Streams) -> Style:
@@ -156,14 +162,20 @@ def _draw_body(
     specimen: Specimen,
     depth_um: float,
     shift: np.ndarray,
+    looks: dict[int, str],
 ) -> Section:
-    """Draw one embryo with its nuclei, in place; return what the plane met."""
+    """Draw one embryo with its nuclei, in place; return what the plane met.
+
+    How the chromatin of each nucleus was drawn is noted in `looks`.
+    """
     section = cut(specimen.embryo, depth_um, len(image), (float(shift[0]), float(shift[1])))
     draw_shells(image, section, specimen)
     covered = draw_cytoplasm(image, section, specimen, depth_um)
     labels[covered] = 0  # an embryo in front hides what is behind it
     for nucleus in section.nuclei:
-        draw_nucleus(image, labels, nucleus, specimen.style, specimen.streams)
+        look = draw_nucleus(image, labels, nucleus, specimen.style, specimen.streams)
+        if look is not None:
+            looks[nucleus.label] = look
     return section
 
 

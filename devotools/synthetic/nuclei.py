@@ -26,14 +26,16 @@ class _Patch:
 
 def draw_nucleus(
     image: np.ndarray, labels: np.ndarray, nucleus: NucleusCut, style: Style, streams: Streams
-) -> None:
+) -> str | None:
     """Draw one cut nucleus and label it by the rule of module `cutting`, both in place.
 
-    The label is the envelope, not the ragged look: what a careful person would outline.
+    The label is the envelope, not the ragged look: what a careful person would outline. Returns
+    the look of its chromatin, one of the style's `chromatin_kinds`; None where nothing was drawn.
+    A nucleus has the same look in all sections in which it is labelled.
     """
     window, distance, relative = envelope(nucleus, len(image))
     if distance.size == 0 or nucleus.radius < 1.5:
-        return
+        return None
     rng = streams.at("nucleus", nucleus.index)
     drift = 4.0 * nucleus.offset
     level = _level(nucleus, style, rng)
@@ -51,7 +53,7 @@ def draw_nucleus(
         nucleus.row - window[0].start,
         nucleus.col - window[1].start,
     )
-    _draw_chromatin(patch, nucleus, style, level, rng, drift)
+    kind = _draw_chromatin(patch, nucleus, style, level, rng, drift)
     _lift(patch, distance, least)
     view = image[window]
     _draw_envelope(view, patch, distance, style, rng)
@@ -59,6 +61,7 @@ def draw_nucleus(
     view += cover * (patch.tone - view)
     if nucleus.counts:
         labels[window][distance > 0] = nucleus.label
+    return kind
 
 
 def _level(nucleus: NucleusCut, style: Style, rng: np.random.Generator) -> float:
@@ -134,8 +137,8 @@ def _draw_chromatin(
     level: float,
     rng: np.random.Generator,
     drift: float,
-) -> None:
-    """Draw the chromatin in the way this nucleus has it."""
+) -> str:
+    """Draw the chromatin in the way this nucleus has it; return which that is."""
     kind = str(rng.choice(style.chromatin_kinds, p=style.chromatin_weights))
     if nucleus.condensed:
         kind = "clumps"
@@ -148,6 +151,7 @@ def _draw_chromatin(
         _clumps(patch, nucleus, style.black, rng)
     if kind == "nucleolus":
         _nucleolus(patch, nucleus, dark, rng)
+    return kind
 
 
 def _speckles(

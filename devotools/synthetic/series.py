@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -16,6 +17,7 @@ from .cutting import SPAN
 from .micrograph import Scene, draw_scene, render_section
 
 MIN_SIZE = 64
+STATE_OF_LOOK = {"clumps": "condensed", "blobs and clumps": "mixed"}  # all others are speckled
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ class Series:
         One row a nucleus: `id`; its centre `depth_um`, `row_um`, `col_um`, measured from the
         first section and the middle of the top left pixel, so that
         `labels[round(depth_um / section_thickness_um), round(row_um / pixel_size_um), ...]`
-        lies in it; `radius_um` and `volume_um3` of the whole nucleus; `state` ("speckled" or
-        "condensed" chromatin); `embryo` (1, or 2 for a second embryo beside it); `sections`,
-        the number of sections that show it with a label (0: outside the frame or between two).
+        lies in it; `radius_um` and `volume_um3` of the whole nucleus; `state` of its
+        chromatin as it was drawn: "condensed" (clumps), "mixed" (clumps among blobs) or "speckled"
+        (everything else), and as it was meant to be where no section shows it; `embryo`
+        (1, or 2 for a second embryo beside it); `sections`, the number of sections that show it
+        with a label (0: outside the frame or between two).
     pixel_size_um, section_thickness_um : float
         Size of a pixel, and distance from one section to the next, in micrometres.
     pixel_size_source : str
@@ -104,12 +108,13 @@ def synthesize_series(
     main = scene.embryos[-1]
     spacing = 2 * SPAN * main.semi_axes_um[0] / sections
     depths = (np.arange(sections) - (sections - 1) / 2) * spacing
-    pairs = [render_section(scene, depth, number) for number, depth in enumerate(depths)]
-    images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
+    drawn = [render_section(scene, depth, number) for number, depth in enumerate(depths)]
+    images, labels, looks = zip(*drawn, strict=True)
+    images, labels = np.stack(images), np.stack(labels)
     return Series(
         images=images,
         labels=labels,
-        nuclei=_table(scene, labels, depths[0]),
+        nuclei=_table(scene, labels, dict(ChainMap(*looks)), depths[0]),
         pixel_size_um=main.pixel_size_um,
         section_thickness_um=float(spacing),
         pixel_size_source=PIXEL_SIZE_SOURCE,
@@ -153,7 +158,8 @@ def draw_section(
     """
     scene = _scene(seed, size, None, appearance)
     depth = scene.streams.at("section").uniform(-SPAN, SPAN)
-    return render_section(scene, depth * scene.embryos[-1].semi_axes_um[0], 0)
+    image, labels, _ = render_section(scene, depth * scene.embryos[-1].semi_axes_um[0], 0)
+    return image, labels
 
 
 def _scene(seed: int, size: int, nuclei: int | None, appearance: Appearance | None) -> Scene:
@@ -167,7 +173,9 @@ def _scene(seed: int, size: int, nuclei: int | None, appearance: Appearance | No
     return draw_scene(int(seed), int(size), nuclei, appearance or Appearance())
 
 
-def _table(scene: Scene, labels: np.ndarray, first_depth: float) -> pd.DataFrame:
+def _table(
+    scene: Scene, labels: np.ndarray, looks: dict[int, str], first_depth: float
+) -> pd.DataFrame:
     """Return one row a nucleus of all embryos, in the frame of the stack."""
     shown = np.zeros(1 + sum(len(embryo.ids) for embryo in scene.embryos), int)
     for section in labels:
@@ -178,6 +186,8 @@ def _table(scene: Scene, labels: np.ndarray, first_depth: float) -> pd.DataFrame
         if not embryo.radii_um.any():  # a polar body: no nucleus
             continue
         centres, radii = embryo.frame_um(), embryo.radii_um
+        meant = np.where(embryo.condensed, "clumps", "speckles")
+        seen = [looks.get(*pair) for pair in zip(embryo.ids.tolist(), meant, strict=True)]
         parts.append(
             pd.DataFrame(
                 {
@@ -187,7 +197,7 @@ def _table(scene: Scene, labels: np.ndarray, first_depth: float) -> pd.DataFrame
                     "col_um": centres[:, 2],
                     "radius_um": radii,
                     "volume_um3": 4 / 3 * np.pi * radii**3,
-                    "state": np.where(embryo.condensed, "condensed", "speckled"),
+                    "state": [STATE_OF_LOOK.get(look, "speckled") for look in seen],
                     "embryo": 1 if embryo is main else 2,
                     "sections": shown[embryo.ids],
                 }

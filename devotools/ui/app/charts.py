@@ -1,4 +1,4 @@
-"""The app's two charts, as HTML: how large the nuclei are, and how many each picture has."""
+"""The app's charts and figures, as HTML: sizes of nuclei, their number, and their states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from html import escape
 import pandas as pd
 from matplotlib.figure import Figure
 
-BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito
+from devotools.classification import mitotic_index
+
+BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#CC79A7"  # Okabe and Ito
 SIZE = (3.4, 2.9)  # inches
 
 
@@ -49,6 +51,25 @@ def series_chart(names: Sequence[str], counts: Sequence[int], current: int) -> s
         axis.get_major_locator().set_params(integer=True)
     pairs = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     return _as_html(figure, f"Nuclei in each picture: {pairs}.")
+
+
+def states_summary(told: pd.DataFrame | None) -> str:
+    """The fraction condensed of one picture with its interval, and what the marks mean."""
+    if told is None:
+        return ""
+    found = mitotic_index(told)
+    sure = found.condensed + found.interphase
+    fraction = (
+        f"fraction condensed <b>{found.index:.2f}</b> (95 % interval {found.low:.2f} to "
+        f"{found.high:.2f})"
+        if sure
+        else "no state could be told"
+    )
+    square = f'<span style="border: 3px solid {PURPLE}; padding: 0 4px">c</span>'
+    return (
+        f'<p class="dt-states">{found.condensed} of {sure} condensed, {found.unsure} unsure: '
+        f"{fraction}.<br>{square} condensed: thick outline, c behind the number; ? unsure.</p>"
+    )
 
 
 def _as_html(figure: Figure, alt: str) -> str:

@@ -18,11 +18,12 @@ from .session import Session
 
 UPLOAD_LIMIT = 200 * 10**6  # bytes a file
 WEIGHTS = ".safetensors"
+AS_IT_IS = ("model", "states")  # settings that are no numbers in a field of text
 WIDE = {"layout": {"width": "auto"}, "style": {"description_width": "8.5em"}}
 
 
 class Choose(widgets.VBox):
-    """Upload, folder and examples; the list of pictures; model, pixel size and nucleus size.
+    """Upload, folder and examples; the list of pictures; model, pixel size, nucleus size, states.
 
     ``on_pictures()`` is called when pictures have come or gone or need the network again,
     ``on_open(number)`` when one of the list is chosen (from 0), ``say(text)`` with what went wrong.
@@ -89,7 +90,12 @@ class Choose(widgets.VBox):
         self.model.observe(lambda change: self._change(model=change.new), "value")
         for box, name in ((self.pixel_size, "pixel_size_um"), (self.nucleus_size, "nucleus_size")):
             box.observe(lambda change, name=name: self._change(**{name: change.new}), "value")
-        return [_heading("Settings"), self.model, self.pixel_size, self.nucleus_size]
+        self.states = widgets.Checkbox(
+            description="tell states (interphase, condensed)", indent=False, layout=WIDE["layout"]
+        )
+        self.states.observe(lambda change: self._change(states=change.new), "value")
+        fields = [self.model, self.pixel_size, self.nucleus_size, self.states]
+        return [_heading("Settings"), *fields]
 
     def _models(self) -> list[tuple[str, str]]:
         """What the model may be: the shipped ones, and the files in the app's folder."""
@@ -137,13 +143,13 @@ class Choose(widgets.VBox):
 
     # --- what is known about them ------------------------------------------------------------
 
-    def _change(self, **values: str) -> None:
+    def _change(self, **values: str | bool) -> None:
         self._guarded(lambda: self._apply(values))
 
-    def _apply(self, values: dict[str, str]) -> None:
+    def _apply(self, values: dict[str, str | bool]) -> None:
         try:
             self._session.change(
-                **{n: v if n == "model" else _number(v, n) for n, v in values.items()}
+                **{n: v if n in AS_IT_IS else _number(v, n) for n, v in values.items()}
             )
         except InputError:
             self.show_settings()
@@ -157,6 +163,7 @@ class Choose(widgets.VBox):
             self.model.value = settings.model
         self.pixel_size.value = _text(settings.pixel_size_um)
         self.nucleus_size.value = _text(settings.nucleus_size)
+        self.states.value = settings.states
 
     def show_list(self, current: int | None = None) -> None:
         """Bring the list of pictures up to date; ``current`` (from 0) is the one shown."""

@@ -19,7 +19,7 @@ from devotools.ui.controls.download import Download
 from devotools.ui.controls.slider import Slider
 from devotools.ui.controls.table import Table
 
-from .charts import area_chart, series_chart
+from .charts import area_chart, series_chart, states_summary
 from .choose import Choose
 from .pictures import Picture
 from .results import export_zip
@@ -87,7 +87,7 @@ class App(widgets.VBox):
             height="clamp(170px, calc(100vh - 420px), 700px)",
         )
         link((self.table, "selected"), (self.canvas, "selected"))
-        self.areas, self.series = widgets.HTML(), widgets.HTML()
+        self.areas, self.series, self.summary = (widgets.HTML() for _ in range(3))
         self.tabs = widgets.Tab([self.table, self.areas, self.series], titles=TABS)
         self.tabs.observe(lambda _: self._draw_charts(), "selected_index")
         self.save = Download(self._make_zip, description="Save results (zip)", disabled=True)
@@ -99,7 +99,8 @@ class App(widgets.VBox):
 
     def _right(self) -> widgets.VBox:
         heading = widgets.HTML("<h2>Nuclei</h2>")
-        column = widgets.VBox([heading, self.threshold, self.min_area, self.tabs, self.save])
+        parts = [heading, self.threshold, self.min_area, self.summary, self.tabs, self.save]
+        column = widgets.VBox(parts)
         column.add_class("dt-column")
         return column
 
@@ -180,8 +181,12 @@ class App(widgets.VBox):
     def _show_nuclei(self) -> None:
         picture, size = self.picture, self.session.settings.pixel_size_um
         column, unit = ("area_um2", "µm²") if size else ("area_px", "px")
-        self.table.columns = ["id", "row", "column", f"area ({unit})", "ecc."]
+        told = self.session.settings.states
+        state = ["state"] if told else []
+        self.table.columns = ["id", "row", "column", f"area ({unit})", "ecc.", *state]
         table = self.session.table(picture) if picture else None
+        self.canvas.states = self._states()
+        self.summary.value = states_summary(self.session.states(picture)) if picture else ""
         rows = [] if table is None else table.itertuples()
         self.table.rows = [
             [
@@ -191,6 +196,7 @@ class App(widgets.VBox):
                 f"{n.centroid_col:.0f}",
                 f"{getattr(n, column):.4g}",
                 f"{n.eccentricity:.2f}",
+                *([n.state] if told else []),
             ]
             for n in rows
         ]
@@ -198,6 +204,11 @@ class App(widgets.VBox):
         self.canvas.can_undo = bool(steps and steps.done)
         self.canvas.can_redo = bool(steps and steps.undone)
         self._draw_charts()
+
+    def _states(self) -> dict[str, str]:
+        """The state of each nucleus of the picture shown, by its number as text."""
+        states = self.session.states_by_label(self.picture) if self.picture else {}
+        return {str(number): state for number, state in states.items()}
 
     def _draw_charts(self) -> None:
         """Draw the chart that is in sight; the other can wait."""

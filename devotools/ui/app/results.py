@@ -16,7 +16,14 @@ import numpy as np
 
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
-from devotools.pipeline import Outcome, table_rows, uncertainty, write_overlay, write_tables
+from devotools.pipeline import (
+    Outcome,
+    count_states,
+    table_rows,
+    uncertainty,
+    write_overlay,
+    write_tables,
+)
 
 from .pictures import Picture
 from .session import Session, Settings
@@ -54,7 +61,7 @@ def write_results(
         outcomes.append(_write_picture(session, picture, out, name))
         if progress:
             progress(number, len(names))
-    write_tables(out, outcomes)
+    write_tables(out, outcomes, states=session.settings.states)
     text = json.dumps(settings_of(session), indent=1)
     (out / "settings.json").write_text(text + "\n", encoding="utf-8")
 
@@ -64,7 +71,8 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         return Outcome(picture.name, None, picture.seconds, picture.error)
     labels = session.labels(picture)
     write_labels(out / "labels" / f"{name}.tif", labels)
-    write_overlay(out / "overlays" / f"{name}.png", picture.read(), labels)
+    overlay = out / "overlays" / f"{name}.png"
+    write_overlay(overlay, picture.read(), labels, session.states_by_label(picture))
     if labels.any():
         export_rois(labels, out / "rois" / f"{name}.zip")
     nuclei = session.table(picture)
@@ -75,6 +83,7 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         rows=table_rows(picture.name, nuclei),
         scale=picture.scale,
         uncertainty=uncertainty(np.load(picture.probability), labels),
+        states=count_states(session.states(picture)),
     )
 
 
@@ -103,6 +112,8 @@ def settings_of(session: Session) -> dict[str, Any]:
         values["scale"] = "auto"
     else:
         values["nucleus_size"] = settings.nucleus_size
+    if settings.states:
+        values["classify"] = "states"
     return values | {
         "pixel_size_um": settings.pixel_size_um,
         "threshold": settings.threshold,
@@ -133,4 +144,5 @@ def command_for(settings: Settings) -> str:
         if value != getattr(default, name):
             option = name.removesuffix("_um").replace("_", "-")
             words += [f"--{option}", value if isinstance(value, str) else format(value, ".12g")]
+    words += ["--classify"] if settings.states else []
     return shlex.join(words)

@@ -19,9 +19,11 @@ from devotools._validate import (
     check_fraction,
     check_positive,
 )
+from devotools.classification import ResNet18Classifier, classify_nuclei, load_classifier
 from devotools.measure import measure_nuclei
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN, load_model
+from devotools.pipeline import with_states
 from devotools.predict import check_channels, label_nuclei, predict_scaled
 from devotools.ui.canvas.region import Region, region_of
 from devotools.ui.canvas.widget import MAX_ID
@@ -39,6 +41,7 @@ class Settings:
     pixel_size_um: float | None = None
     threshold: float = THRESHOLD
     min_area: int = 20  # px
+    states: bool = False  # whether the state of each nucleus is told
 
     def __post_init__(self):
         check_fraction(self.threshold, "threshold")
@@ -70,6 +73,8 @@ class Session:
         self.pictures: list[Picture] = []
         self._models: dict[str, ResNet18FPN] = {}
         self._tables: dict[str, tuple[Any, pd.DataFrame]] = {}
+        self._told: dict[str, tuple[Any, pd.DataFrame]] = {}
+        self._classifier: ResNet18Classifier | None = None
         self._found: tuple[Any, np.ndarray] | None = None
         self._image: tuple[Path | None, np.ndarray | None] = (None, None)
         self._temporary = tempfile.TemporaryDirectory(prefix="devotools_")
@@ -250,8 +255,38 @@ class Session:
         return self._found[1]
 
     def table(self, picture: Picture) -> pd.DataFrame:
-        """One row a nucleus, with the columns of :func:`~devotools.measure_nuclei`."""
-        key = (self.settings, picture.probability, tuple(map(id, picture.corrections.done)))
+        """One row a nucleus: :func:`~devotools.measure_nuclei`, and its state if that is told."""
+        return with_states(self._measured(picture), self.states(picture))
+
+    def states(self, picture: Picture) -> pd.DataFrame | None:
+        """The table of :func:`~devotools.classify_nuclei`; None where states are not told."""
+        if not self.settings.states:
+            return None
+        key, kept = self._key(picture), self._told.get(picture.name)
+        if kept is None or kept[0] != key:
+            told = classify_nuclei(self.classifier, self.image(picture), self.labels(picture))
+            self._told[picture.name] = kept = (key, told)
+        return kept[1]
+
+    def states_by_label(self, picture: Picture) -> dict[int, str]:
+        """The state of each nucleus by its number; empty where states are not told."""
+        told = self.states(picture)
+        return {} if told is None else dict(zip(told["label"].tolist(), told["state"], strict=True))
+
+    @property
+    def classifier(self) -> ResNet18Classifier:
+        """The shipped classifier, loaded once."""
+        if self._classifier is None:
+            self._classifier = load_classifier()
+        return self._classifier
+
+    def _key(self, picture: Picture) -> tuple[Any, ...]:
+        """What the nuclei of a picture follow from."""
+        settings = replace(self.settings, states=False)
+        return settings, picture.probability, tuple(map(id, picture.corrections.done))
+
+    def _measured(self, picture: Picture) -> pd.DataFrame:
+        key = self._key(picture)
         kept = self._tables.get(picture.name)
         if kept is None or kept[0] != key:
             pixel_size_um = self.settings.pixel_size_um or picture.pixel_size_um
@@ -265,7 +300,7 @@ class Session:
         """The number of nuclei of each picture that the network has seen, in order."""
         for picture in self.good:
             if picture.probability is not None:
-                yield picture, len(self.table(picture))
+                yield picture, len(self._measured(picture))
 
     # --- corrections -------------------------------------------------------------------------
 

@@ -277,6 +277,7 @@ class CanvasWidget {
       model.on(`change:${trait}`, () => this.refresh());
     }
     model.on("change:selected", () => this.showSelected());
+    model.on("change:states", () => this.showStates());
     model.on("msg:custom", (message, buffers) => this.receive(message, buffers));
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(canvas);
@@ -287,6 +288,13 @@ class CanvasWidget {
     if (!this.seenWidth || Math.abs(width - this.seenWidth) > 40) this.view.fit();
     this.seenWidth = width;
     this.view.draw();
+  }
+
+  showStates() {
+    const states = this.model.get("states");
+    this.view.setStates(states);
+    const told = Object.values(states);
+    this.canvas.dataset.condensed = told.filter((state) => state === "condensed").length;
   }
 
   showSelected() {

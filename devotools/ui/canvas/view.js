@@ -1,7 +1,9 @@
 // How the picture and its nuclei are drawn: zoom and place, outlines, numbers, the brush's ring.
-// Colours are Okabe and Ito's; the selected nucleus has a thicker outline as well as another colour.
+// Colours are Okabe and Ito's; the selected nucleus has a thicker outline as well as another colour,
+// and so has a condensed one, with a letter behind its number.
 
-const ORANGE = [230, 159, 0], BLUE = [86, 180, 233];
+const ORANGE = [230, 159, 0], BLUE = [86, 180, 233], PURPLE = [204, 121, 167];
+const MARKS = { condensed: "c", unsure: "?" }; // behind the number of a nucleus
 const SURROUND = "#262626";
 
 class View {
@@ -13,6 +15,7 @@ class View {
     this.labels = null;
     this.middles = new Map();
     this.selected = 0;
+    this.states = new Map(); // the state of each nucleus, by id, where it was told
     this.opacity = 1;
     this.zoom = 1; // screen pixels for one pixel of the picture
     this.left = 0; // where the picture's corner lies on the screen
@@ -30,6 +33,11 @@ class View {
     this.overlay.height = labels.height;
     this.corners = [];
     if (!keepPlace) this.fit();
+    this.paintAll();
+  }
+
+  setStates(states) {
+    this.states = new Map(Object.entries(states).map(([id, state]) => [Number(id), state]));
     this.paintAll();
   }
 
@@ -122,8 +130,10 @@ class View {
       return;
     }
     const chosen = id === this.selected;
-    const edge = this.isEdge(row, col, id, chosen ? 2 * this.thickness : this.thickness);
-    [data[i], data[i + 1], data[i + 2]] = chosen ? BLUE : ORANGE;
+    const condensed = this.states.get(id) === "condensed";
+    const thick = chosen || condensed ? 2 * this.thickness : this.thickness;
+    const edge = this.isEdge(row, col, id, thick);
+    [data[i], data[i + 1], data[i + 2]] = chosen ? BLUE : condensed ? PURPLE : ORANGE;
     data[i + 3] = edge ? 255 : chosen ? 70 : 30;
   }
 
@@ -193,9 +203,10 @@ class View {
     for (const [id, nucleus] of this.middles) {
       if (2 * Math.sqrt(nucleus.area / Math.PI) * this.zoom < 16 && id !== this.selected) continue;
       const [x, y] = this.toScreen(nucleus.row, nucleus.col);
+      const text = `${id}${MARKS[this.states.get(id)] ?? ""}`;
       pen.fillStyle = "white";
-      pen.strokeText(id, x, y);
-      pen.fillText(id, x, y);
+      pen.strokeText(text, x, y);
+      pen.fillText(text, x, y);
     }
   }
 

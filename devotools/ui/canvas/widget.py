@@ -38,6 +38,9 @@ class Canvas(anywidget.AnyWidget):
     tool, brush, opacity, selected
         The tool's name, the brush's radius (px), how strongly outlines are drawn, the id of the
         selected nucleus (0 for none); both sides may change them.
+    states
+        The state of each nucleus by its id, as text, where it was told: a *condensed* one gets a
+        thick purple outline and a ``c`` behind its number, an *unsure* one a ``?``.
     can_undo, can_redo, message, label
         What the buttons offer, the line below the picture, and what a screen reader calls it.
     """
@@ -52,6 +55,7 @@ class Canvas(anywidget.AnyWidget):
     brush = traitlets.Float(6).tag(sync=True)
     opacity = traitlets.Float(1).tag(sync=True)
     selected = traitlets.Int(0).tag(sync=True)
+    states = traitlets.Dict().tag(sync=True)
     can_undo = traitlets.Bool(False).tag(sync=True)
     can_redo = traitlets.Bool(False).tag(sync=True)
     message = traitlets.Unicode("").tag(sync=True)
