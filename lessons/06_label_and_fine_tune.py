@@ -642,8 +642,8 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
 # meet ordinary pictures again, none is needed. (Smaller steps also forget less, but learn
 # less.)</details>
 #
-# Next: your own pictures. [Lesson 5](05_segment_your_images.ipynb) shows the way through the
-# package and the command; [CONTRIBUTING](../CONTRIBUTING.md) the way into the project.
+# Next: [lesson 7, classify nuclei](07_classify_nuclei.ipynb). With pictures of your own, go back to
+# [lesson 5](05_segment_your_images.ipynb), which shows the way through the package and the command.
 #
 # **Further reading:** Pachitariu and Stringer, [Cellpose 2.0: how to train your own
 # model](https://www.nature.com/articles/s41592-022-01663-4), 2022, on how few labels a pre-trained

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 7. A title of two or three words
+# # 8. A title of two or three words
 #
 # Say in two or three sentences what this is about, and why a biologist should care. Name the one
 # question that is answered at the end. (This is the template of a lesson: copy it to
-# `lessons/07_your_name.py`, and follow `docs/add-a-lesson.md`.)
+# `lessons/08_your_name.py`, and follow `docs/add-a-lesson.md`.)
 #
 # **What you will learn**
 #
@@ -47,7 +47,7 @@ print("nuclei:", len(np.unique(labels[labels > 0])))
 # ## Exercise 1.1: a short name
 #
 # The task in a few sentences: what comes in, what should come out. (This one is lesson 1's; yours
-# is 7.1 and stands in `devotools/exercises/lesson_07.py`.)
+# is 8.1 and stands in `devotools/exercises/lesson_08.py`.)
 
 
 # %%

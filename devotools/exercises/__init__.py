@@ -7,11 +7,11 @@ wrong answers that people really give, and hints. `check` compares a student's a
 
 from devotools._validate import check_choice
 
-from . import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06
+from . import lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07
 from .kit import Case, Exercise, Hints, Mistake, Verdict, judge
 from .progress import read_progress
 
-LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06)
+LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07)
 EXERCISES = {exercise.key: exercise for lesson in LESSONS for exercise in lesson.EXERCISES}
 
 __all__ = [
