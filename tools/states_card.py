@@ -9,7 +9,7 @@ import devotools as dt
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "devotools" / "weights"
 RESULTS = ROOT / "benchmarks" / "results"
-BY_EYE = RESULTS / "states_by_eye.md"  # written by a person who looked
+BY_EYE = RESULTS / "states_by_eye.txt"  # written by a person who looked
 LEARNED = {
     "head": "Only that layer was trained.",
     "norms": "That layer and the batch norms were trained.",
@@ -64,6 +64,11 @@ Mixed nuclei, with clumps among blobs ({mixed_number:,} of them), are neither st
 {mixed_condensed:.0%} are called condensed, {mixed_interphase:.0%} interphase and
 {mixed_unsure:.0%} unsure.
 
+{chosen}### On real micrographs, by eye
+
+{by_eye}
+"""
+CHOSEN = """\
 ### What was chosen by validation
 
 `python benchmarks/states.py --compare`: {compared_epochs} epochs on {compared:,} nuclei, balanced
@@ -73,15 +78,12 @@ accuracy on {compared_validation:,} validation nuclei.
 |---|---|---|---|
 {choices}
 
-### On real micrographs, by eye
-
-{by_eye}
 """
 
 
 def section() -> str:
     """The section, from the classifier's metadata and the stored figures."""
-    model, found, choice = dt.load_classifier("states"), read("states"), read("states_choice")
+    model, found = dt.load_classifier("states"), read("states")
     card, mixed, clear = model.metadata, found["mixed"], found["clear_means"]
     rows = {
         "clear": "clear",
@@ -110,6 +112,17 @@ def section() -> str:
         ece=found["calibration_error"],
         mixed_number=mixed["nuclei"],
         **{f"mixed_{key}": mixed[key] for key in ("condensed", "interphase", "unsure")},
+        chosen=chosen(),
+        by_eye=BY_EYE.read_text(encoding="utf-8").strip(),
+    )
+
+
+def chosen() -> str:
+    """What ``--compare`` found; nothing where it was not run."""
+    if not (RESULTS / "states_choice.json").is_file():
+        return ""
+    choice = read("states_choice")
+    return CHOSEN.format(
         compared_epochs=choice["epochs"],
         compared=choice["training_nuclei"],
         compared_validation=choice["variants"][0]["nuclei"],
@@ -118,7 +131,6 @@ def section() -> str:
             f"{one['clear']['balanced_accuracy']:.3f} |"
             for one in choice["variants"]
         ),
-        by_eye=BY_EYE.read_text(encoding="utf-8").strip(),
     )
 
 
