@@ -213,7 +213,7 @@ def draw_figure(
         ax.plot(places, [r["balanced_accuracy"] for r in rows], "o-", color="#0072B2", label="all")
         sure = [r["balanced_accuracy_sure"] for r in rows]
         ax.plot(places, sure, "s--", color="#D55E00", label="not unsure")
-        ax.set_xticks(places, names)
+        ax.set_xticks(places, names, rotation=20)
         ax.set(xlabel=label, ylabel="balanced accuracy", ylim=(0.5, 1.01))
         ax.legend(loc="lower right")
     png = BytesIO()

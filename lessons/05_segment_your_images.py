@@ -16,7 +16,7 @@
 # - to say what you should distrust, and to find the pictures to look at first.
 #
 # **What you need:** *mask* and *labels* from lesson 1, *precision* and *recall* from lesson 4.
-# **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.4 GB. **Internet:** not needed.
+# **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.3 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 

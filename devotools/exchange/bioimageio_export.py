@@ -219,7 +219,7 @@ def network_source() -> str:
         "def check_count(value, name):\n    return value",
         "def _imagenet_weights():\n    raise ValueError('only devotools has ImageNet weights')",
     ]
-    parts = (network_module.ResNet18FPN, network_module._padding, network_module._encoder)
+    parts = (network_module.ResNet18FPN, network_module._padding, network_module.resnet18_encoder)
     return "\n\n\n".join(["\n".join(lines), *map(inspect.getsource, parts)])
 
 
