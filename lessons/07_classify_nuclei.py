@@ -357,8 +357,8 @@ _ = ax.legend(fontsize="small", ncols=2)
 #
 # In our drawings so far a third of the nuclei was condensed. In an embryo between two waves of
 # division it may be one in ten. We draw such embryos, and ask the classifier that comes with
-# devotools (its [card](../devotools/weights/README.md) says how it was made). *Predict:* what is
-# the accuracy of a program that says *interphase* to everything?
+# devotools (its model card, `devotools/weights/README.md`, says how it was made). *Predict:* what
+# is the accuracy of a program that says *interphase* to everything?
 
 # %%
 rare = replace(clear, clumps=0.02, blobs=0.02)  # most nuclei are finely speckled

@@ -197,7 +197,9 @@ def test_the_tick_box_tells_the_state_of_each_nucleus(filled, probabilities, sec
     filled.get_by_role("checkbox", name="tell states (interphase, condensed)").check()
     grid = filled.get_by_role("grid", name="Nuclei of the picture shown")
     grid.get_by_role("columnheader", name="state").wait_for()
-    cells = grid.locator("tbody tr td:last-child").all_inner_texts()
+    last = grid.locator("tbody tr td:last-child")
+    last.filter(has_text=re.compile("interphase|condensed|unsure")).first.wait_for()
+    cells = last.all_inner_texts()
     assert cells == told["state"].tolist()
     condensed = (told["state"] == "condensed").sum()
     stage_of(filled, "section_0.png").and_(

@@ -87,7 +87,7 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, bins: int = 10) -> 
 def expected_calibration_error(
     correct: np.ndarray, confidence: np.ndarray, bins: int = 10
 ) -> float:
-    """How far promise and truth lie apart: mean over nuclei of |accuracy - confidence| by bin.
+    """How far promise and truth lie apart: by bin, accuracy from confidence; mean over nuclei.
 
     Arguments as :func:`reliability`; 0 is perfect, NaN without any nucleus. It depends somewhat
     on ``bins``. Source: Guo et al. 2017, "On calibration of modern neural networks". Taught in
