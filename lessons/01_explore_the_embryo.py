@@ -202,7 +202,8 @@ exercises.hint("1.2")
 # ## As files
 #
 # Real data come as folders. `synthesize_dataset` writes four drawn embryos, 32 sections of each,
-# the same way:
+# the same way, and two tables: which section is of which embryo, and, for lesson 7, in what state
+# each nucleus is:
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "drawn"
