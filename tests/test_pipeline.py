@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -378,3 +379,8 @@ def test_a_process_id_is_not_needed_to_lock(pictures, tmp_path):
     (out / ".lock").write_text(str(os.getpid()))
     run(pictures, out)
     assert not (out / ".lock").exists()
+
+
+def test_names_of_results():
+    names = wing.output_names([Path(n) for n in ("a.png", "sub/a.png", "A.jpg", "day.2.png")])
+    assert [name.as_posix() for name in names] == ["a_png", "sub/a", "A_jpg", "day.2"]

@@ -15,7 +15,7 @@ from devotools import InputError, read_labels, synthesize_series, write_image
 from devotools.exchange import read_rois, rois_to_labels
 from devotools.ui.app import pictures, session
 from devotools.ui.app.corrections import Corrections, Delete, Erase, Paint, step_for
-from devotools.ui.app.results import command_for, export_zip, output_names, settings_of
+from devotools.ui.app.results import command_for, export_zip, settings_of
 from devotools.ui.app.session import Session, Settings
 from devotools.ui.canvas.region import Region, region_of
 from devotools.ui.canvas.widget import MAX_ID
@@ -473,15 +473,6 @@ def test_zip_with_states_is_what_the_command_writes(with_states, tmp_path):
     settings = json.loads((made / "settings.json").read_text())
     assert settings["classify"] == "states"
     assert settings["command"].endswith("--out RESULTS --classify")
-
-
-def test_names_of_results():
-    assert output_names(["a.png", "sub/a.png", "A.jpg", "day.2.png"]) == [
-        "a_png",
-        "sub/a",
-        "A_jpg",
-        "day.2",
-    ]
 
 
 def test_command_tells_a_model_file_by_its_name_alone():

@@ -7,14 +7,14 @@ for stacks and large ones, `cluster` for many machines. `states` brings what the
 """
 
 from devotools.pipeline.cluster import connect, segment_on_cluster
-from devotools.pipeline.jobs import Job, find_jobs
+from devotools.pipeline.jobs import Job, find_jobs, output_names
 from devotools.pipeline.outcome import Outcome, table_rows, write_tables
 from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs
 from devotools.pipeline.segmenting import write_overlay
-from devotools.pipeline.settings import Settings, settings_for
+from devotools.pipeline.settings import Settings, scale_for, settings_for
 from devotools.pipeline.states import count_states, with_states
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "count_states",
     "find_jobs",
     "open_results",
+    "output_names",
     "read_pixel_size",
+    "scale_for",
     "segment_jobs",
     "segment_on_cluster",
     "settings_for",

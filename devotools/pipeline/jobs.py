@@ -72,7 +72,7 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
             f"nothing to segment in {given}: {why}. Expected image files, or folders with files "
             f"ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
-    outputs = _distinct([relative for _, _, relative in found])
+    outputs = output_names([relative for _, _, relative in found])
     return [
         Job(path, image, output) for (path, image, _), output in zip(found, outputs, strict=True)
     ]
@@ -91,10 +91,13 @@ def _files_in(folder: Path, out: Path) -> list[Path]:
     )
 
 
-def _distinct(relatives: Sequence[Path]) -> list[Path]:
-    """Names without suffix, none twice: ``a.png`` and ``a.jpg`` become ``a_png`` and ``a_jpg``.
+def output_names(relatives: Sequence[Path]) -> list[Path]:
+    """Names without suffix, none twice, as results are called.
 
     Names are compared without regard to case, as some file systems do.
+
+    >>> [str(name) for name in output_names([Path("a.png"), Path("a.jpg"), Path("b.png")])]
+    ['a_png', 'a_jpg', 'b']
     """
     stems = Counter(_key(path.with_suffix("")) for path in relatives)
     outputs, taken = [], set()

@@ -72,17 +72,9 @@ def settings_for(
     Raises :class:`~devotools._validate.InputError` when a ``nucleus_size`` is given and the model
     does not know the size that it was trained for.
     """
-    scale: float | str = "auto"
-    if nucleus_size is not None:
-        if getattr(network, "working_nucleus", None) is None:
-            raise InputError(
-                "this model does not say at which nucleus size it was trained, so --nucleus-size "
-                "cannot be used with it. Leave the option out, or use --model nuclei."
-            )
-        scale = network.working_nucleus / nucleus_size
     return Settings(
         model=model,
-        scale=scale,
+        scale=scale_for(network, nucleus_size),
         nucleus_size=nucleus_size,
         pixel_size_um=pixel_size_um,
         threshold=threshold,
@@ -91,6 +83,24 @@ def settings_for(
         classify=None if classifier is None else classify,
         **facts_of(network, classifier),
     )
+
+
+def scale_for(network: nn.Module, nucleus_size: float | None) -> float | str:
+    """The ``scale`` of a prediction: "auto", or the factor that nuclei of so many pixels ask for.
+
+    Raises :class:`~devotools._validate.InputError` when the model does not know the size of the
+    nuclei that it was trained on.
+    """
+    if nucleus_size is None:
+        return "auto"
+    trained_on = getattr(network, "working_nucleus", None)
+    if trained_on is None:
+        raise InputError(
+            f"the nucleus size is {nucleus_size}, but this model does not say at which nucleus "
+            "size it was trained; expected no nucleus size with it. Leave it out, or choose the "
+            "model nuclei."
+        )
+    return trained_on / nucleus_size
 
 
 def facts_of(

@@ -11,6 +11,12 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
+SLIDER = {  # how a slider of an explorer looks: redraw when it is let go, room for its name
+    "continuous_update": False,
+    "style": {"description_width": "9em"},
+    "layout": {"width": "28em"},
+}
+
 
 class Explorer(widgets.VBox):
     """Controls above a picture; moving one draws the picture again.

@@ -11,7 +11,7 @@ from devotools.metrics import iou_score
 from devotools.plots import show_image, show_overlay
 from devotools.synthetic import add_label_noise
 
-from .explorer import Explorer
+from .explorer import SLIDER, Explorer
 
 ALT = (
     "Two panels. Left, the clean mask, white on black. Right, the mask as the two sliders spoil "
@@ -59,14 +59,9 @@ def explore_label_noise(mask: np.ndarray) -> Explorer:
 
 
 def _sliders() -> dict[str, widgets.Widget]:
-    looks = {
-        "continuous_update": False,
-        "style": {"description_width": "9em"},
-        "layout": {"width": "28em"},
-    }
     return {
         "strength": widgets.FloatSlider(
-            1.0, min=0, max=2, step=0.1, readout_format=".1f", description="strength", **looks
+            1.0, min=0, max=2, step=0.1, readout_format=".1f", description="strength", **SLIDER
         ),
-        "seed": widgets.IntSlider(0, min=0, max=20, description="seed (another hand)", **looks),
+        "seed": widgets.IntSlider(0, min=0, max=20, description="seed (another hand)", **SLIDER),
     }

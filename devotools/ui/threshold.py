@@ -11,7 +11,7 @@ from devotools.metrics import THRESHOLD, match_instances
 from devotools.plots import show_image, show_overlay
 from devotools.predict import label_nuclei
 
-from .explorer import Explorer
+from .explorer import SLIDER, Explorer
 
 ALT = (
     "Two panels. Left, the probability of nucleus, black to white. Right, the picture with the "
@@ -74,16 +74,11 @@ def _sentence(labels: np.ndarray, true: np.ndarray | None, threshold: float, min
 
 
 def _sliders() -> dict[str, widgets.Widget]:
-    looks = {
-        "continuous_update": False,
-        "style": {"description_width": "9em"},
-        "layout": {"width": "28em"},
-    }
     return {
         "threshold": widgets.FloatSlider(
-            THRESHOLD, min=0.05, max=0.95, step=0.05, description="threshold", **looks
+            THRESHOLD, min=0.05, max=0.95, step=0.05, description="threshold", **SLIDER
         ),
         "min_area": widgets.IntSlider(
-            20, min=0, max=400, step=10, description="smallest area (px)", **looks
+            20, min=0, max=400, step=10, description="smallest area (px)", **SLIDER
         ),
     }

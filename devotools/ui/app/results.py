@@ -7,9 +7,8 @@ import json
 import shlex
 import tempfile
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from devotools.images import replace_file, write_labels
 from devotools.pipeline import (
     Outcome,
     count_states,
+    output_names,
     table_rows,
     uncertainty,
     write_overlay,
@@ -56,7 +56,8 @@ def write_results(
     """
     session.run()
     outcomes = []
-    names = output_names([picture.name for picture in session.pictures])
+    paths = output_names([Path(picture.name) for picture in session.pictures])
+    names = [path.as_posix() for path in paths]
     for number, (picture, name) in enumerate(zip(session.pictures, names, strict=True), start=1):
         outcomes.append(_write_picture(session, picture, out, name))
         if progress:
@@ -85,22 +86,6 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
         uncertainty=uncertainty(np.load(picture.probability), labels),
         states=count_states(session.states(picture)),
     )
-
-
-def output_names(names: Sequence[str]) -> list[str]:
-    """Names without suffix, none twice, by the rule of ``devotools segment``.
-
-    >>> output_names(["a.png", "a.jpg", "b.png"])
-    ['a_png', 'a_jpg', 'b']
-    """
-    paths = [PurePosixPath(name) for name in names]
-    stems = Counter(str(path.with_suffix("")).casefold() for path in paths)
-    return [
-        str(path.with_suffix(""))
-        if stems[str(path.with_suffix("")).casefold()] == 1
-        else str(path.with_name(f"{path.stem}_{path.suffix.lstrip('.')}"))
-        for path in paths
-    ]
 
 
 def settings_of(session: Session) -> dict[str, Any]:

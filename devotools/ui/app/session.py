@@ -23,7 +23,7 @@ from devotools.classification import ResNet18Classifier, classify_nuclei, load_c
 from devotools.measure import measure_nuclei
 from devotools.metrics import THRESHOLD
 from devotools.model import ResNet18FPN, load_model
-from devotools.pipeline import with_states
+from devotools.pipeline import scale_for, with_states
 from devotools.predict import check_channels, label_nuclei, predict_scaled
 from devotools.ui.canvas.region import Region, region_of
 from devotools.ui.canvas.widget import MAX_ID
@@ -175,17 +175,7 @@ class Session:
 
     def scale(self) -> float | str:
         """The scale for :func:`~devotools.predict_probability` that the nucleus size asks for."""
-        size = self.settings.nucleus_size
-        if size is None:
-            self.model  # noqa: B018 - a model that cannot be used is known here
-            return "auto"
-        if self.model.working_nucleus is None:
-            raise InputError(
-                f"the model {self.settings.model!r} does not say at which nucleus size it was "
-                "trained; expected no nucleus size with it. Leave it empty, or choose the model "
-                "nuclei."
-            )
-        return self.model.working_nucleus / size
+        return scale_for(self.model, self.settings.nucleus_size)
 
     # --- nuclei ------------------------------------------------------------------------------
 
