@@ -119,6 +119,16 @@ def test_each_call_gets_its_own_arguments():
     assert judge(drawing, lambda rng: rng.random()).solved
 
 
+def test_a_function_that_spoils_what_it_was_given_is_told_so():
+    def spoil(crop, row, col, side):
+        crop[row : row + side, col : col + side] = crop.mean()
+        return crop
+
+    verdict = judge(EXERCISES["7.2"], spoil)
+    assert not verdict.solved
+    assert "your function changed what it was given. Copy the crop first" in verdict.message
+
+
 def test_verdict_says_in_words_what_its_colour_says():
     for verdict, words in (
         (Verdict(True, "a < b & c"), "✓ solved: a < b & c"),

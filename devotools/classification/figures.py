@@ -34,9 +34,7 @@ def plot_reliability(
     if not ax.lines:
         ax.plot([0, 1], [0, 1], color="grey", linestyle=(0, (4, 2)), linewidth=1)
     look = {"color": "#0072B2", "marker": "o", "linestyle": "-"} | style
-    ax.plot(
-        table["confidence"], table["accuracy"], label=name, linewidth=1.3, **(look | {"marker": ""})
-    )
+    ax.plot(table["confidence"], table["accuracy"], label=name, linewidth=1.3, **look)
     sizes = 12 + 160 * table["nuclei"] / max(1, table["nuclei"].sum())
     ax.scatter(
         table["confidence"],

@@ -42,7 +42,8 @@ class Exercise:
 
     With ``cases`` the answer is a function, and ``right`` is one that solves it. Without, the
     answer is a value, and ``right(*given)`` computes it; ``example`` stands in for what the lesson
-    gives when the exercise itself is tested. ``otherwise`` is said to a wrong value that is no
+    gives when the exercise itself is tested. ``spares`` is said to a function that changes the
+    arrays it was given; empty where it may. ``otherwise`` is said to a wrong value that is no
     known mistake; ``solved`` to a right answer: why it matters. ``tolerance`` is relative.
     """
 
@@ -52,6 +53,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...] = ()
     cases: tuple[Case, ...] = ()
     example: tuple[Any, ...] = ()
+    spares: str = ""
     otherwise: str = "Compare it with what the hints say."
     solved: str = ""
     tolerance: float = 1e-4
@@ -126,11 +128,14 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
         )
     results = []
     for case in exercise.cases:
+        given = copy.deepcopy(case.arguments)
         try:
-            results.append(answer(*copy.deepcopy(case.arguments)))
+            results.append(answer(*given))
         except Exception as error:  # noqa: BLE001, a student's code may raise anything
             what = " ".join(f"{type(error).__name__}: {error}".split())
             return Verdict(False, f"for {case.name} your function raised {what}")
+        if exercise.spares and not same(given, case.arguments):
+            return Verdict(False, f"your function changed what it was given. {exercise.spares}")
     if all(result is None or result is ... for result in results):
         return _untouched()
     if all(_like(exercise, exercise.right, results)):

@@ -23,9 +23,9 @@ def _balanced(true: np.ndarray, called: np.ndarray) -> float:
     return float(np.mean(_recalls(true, called)))
 
 
-def _mean_precision(true: np.ndarray, called: np.ndarray) -> float:
-    """How many of those called one thing are it, averaged; 0 for a thing that is never called."""
-    condensed = true[called].mean() if called.any() else 0.0
+def _mean_precision(true: np.ndarray, called: np.ndarray, never: float = np.nan) -> float:
+    """How many of those called one thing are it, averaged; ``never`` if it is never called."""
+    condensed = true[called].mean() if called.any() else never
     return float((condensed + (~true[~called]).mean()) / 2)
 
 
@@ -70,6 +70,12 @@ BALANCED = Exercise(
             "there really are, which is what true says.",
         ),
         Mistake(
+            "the calls were taken for the truth, and no call counts as 0",
+            lambda true, called: _mean_precision(true, called, never=0.0),
+            "You divide by how often a state was called: that is precision. Divide by how many "
+            "there really are, which is what true says. Then nothing is divided by 0.",
+        ),
+        Mistake(
             "the two shares were added up, not averaged",
             lambda true, called: float(sum(_recalls(true, called))),
             "A perfect program would have 2. Divide by the number of states.",
@@ -112,6 +118,7 @@ def _around(crop: np.ndarray, row: int, col: int, side: int) -> np.ndarray:
 COVER = Exercise(
     key="7.2",
     right=_cover,
+    spares="Copy the crop first, so that the next square finds it whole: copy = crop.copy().",
     cases=(
         Case("a square of 2 in a small crop", (_CROP, 1, 4, 2)),
         Case("a square of 3 further down", (_CROP, 3, 2, 3)),
@@ -135,6 +142,11 @@ COVER = Exercise(
             _with(1.0),
             "White is what resin and a torn section look like, so the network answers to that. "
             "Use the mean brightness of the crop.",
+        ),
+        Mistake(
+            "the square took the median of the crop",
+            lambda crop, row, col, side: _with(float(np.median(crop)))(crop, row, col, side),
+            "A median would do as well. Take the mean here, so that answers can be compared.",
         ),
         Mistake(
             "the square took the mean of what lies under it",
@@ -235,8 +247,9 @@ CALIBRATION_ERROR = Exercise(
 # One row a cut. Nucleus 1 is large and condensed, and was cut four times.
 _IDS = np.array([1, 1, 1, 1, 2, 2, 3, 4, 4, 5])
 _STATES = np.array(["condensed"] * 4 + ["interphase"] * 3 + ["unsure"] * 2 + ["interphase"])
-_MORE_IDS = np.array([7, 7, 8, 9, 9, 9, 12])
-_MORE_STATES = np.array(["interphase"] * 2 + ["condensed"] + ["interphase"] * 3 + ["condensed"])
+_MORE_IDS = np.array([7, 9, 8, 7, 9, 12, 9])  # in the order of the sections, not of the nuclei
+_CONDENSED = np.isin(_MORE_IDS, (8, 12))
+_MORE_STATES = np.where(_CONDENSED, "condensed", "interphase")
 
 
 def _nuclei_in(ids: np.ndarray, states: np.ndarray, *wanted: str) -> int:
@@ -251,6 +264,12 @@ def _index(ids: np.ndarray, states: np.ndarray) -> tuple[int, int]:
 def _of_cuts(ids: np.ndarray, states: np.ndarray) -> tuple[int, int]:
     states = np.asarray(states)
     return int((states == "condensed").sum()), int((states != "unsure").sum())
+
+
+def _of_runs(ids: np.ndarray, states: np.ndarray) -> tuple[int, int]:
+    """Counts where the id changes, or begins."""
+    begins = np.r_[True, np.diff(ids) != 0]
+    return _of_cuts(ids[begins], np.asarray(states)[begins])
 
 
 COUNT_ONCE = Exercise(
@@ -272,6 +291,12 @@ COUNT_ONCE = Exercise(
             _of_cuts,
             "A nucleus that was cut four times has four rows, and is one nucleus. A large one "
             "would have more votes than a small one: count each id once.",
+        ),
+        Mistake(
+            "a nucleus is counted again when its cuts do not follow each other",
+            _of_runs,
+            "The rows stand in the order of the sections, so other nuclei come between. Ask for "
+            "the different ids, wherever they stand: np.unique.",
         ),
         Mistake(
             "the unsure ones are among those counted",
