@@ -159,9 +159,9 @@ for name, data in (("to learn from", learn), ("to test", test)):
 #
 # Real series are cut finely: a nucleus is met by many sections, one nearly like the other. Suppose
 # that you label all nuclei of ten such series and set aside three in ten *crops*, at random, for
-# the test. To see what that is worth we need no network. The following program is a mere copycat: for each test crop
-# it looks for the crop among the labelled ones that is most alike, pixel by pixel, and copies its
-# answer. It knows nothing of chromatin. (You met its like in lesson 1.)
+# the test. To see what that is worth we need no network. The following program is a mere copycat:
+# for each test crop it looks for the crop among the labelled ones that is most alike, pixel by
+# pixel, and copies its answer. It knows nothing of chromatin. (You met its like in lesson 1.)
 
 # %%
 dense = draw(range(700, 710), nuclei=20, sections=40)
@@ -246,8 +246,8 @@ _ = ax.legend(ncols=3, fontsize="small")
 # The shipped encoder has seen thousands of nuclei. So why not keep it as it is, **frozen**, and let
 # only the head learn? `learn("head")` says so, and `fit` is the loop of lesson 3, with another
 # task: it keeps the epoch with the best balanced accuracy. You have labelled a hundred crops, fifty
-# of each state; ten embryos are kept aside to choose by (validation, as in lesson 3). As in lesson 6 the crops stand in the list
-# again and again, and are turned and changed in light each time.
+# of each state; ten embryos are kept aside to choose by (validation, as in lesson 3). As in lesson
+# 6 the crops stand in the list again and again, and are turned and changed in light each time.
 #
 # To compare, we do the same with an encoder of *random numbers*, which has seen nothing at all.
 #
@@ -288,14 +288,14 @@ for name, weights in (("random numbers", None), ("segmentation", "nuclei")):
     assert frozen_score < 0.7, "hardly better than a coin"
 
 # %% [markdown]
-# Hardly better than a coin, both of them. All that the shipped encoder knows is of no more use here than knowing
-# nothing. A likely reason: it was trained to say *nucleus*, whatever is inside. A nucleus with
-# specks and one with clumps had to get the same answer, so nothing rewarded it for keeping them
-# apart. **Features carry what the old question needed.**
+# Hardly better than a coin, both of them. All that the shipped encoder knows is of no more use here
+# than knowing nothing. A likely reason: it was trained to say *nucleus*, whatever is inside. A
+# nucleus with specks and one with clumps had to get the same answer, so nothing rewarded it for
+# keeping them apart. **Features carry what the old question needed.**
 #
 # Now let the encoder change as well: **all weights** learn, from the same start and with the same
-# hundred crops. That takes longer, for every step goes back through the whole network. (A head alone
-# bears longer steps than a whole network, so the learning rates differ.) *Predict* again.
+# hundred crops. That takes longer, for every step goes back through the whole network. (A head
+# alone bears longer steps than a whole network, so the learning rates differ.) *Predict* again.
 
 # %% tags=["nbval-ignore-output"]
 dt.seed_everything(0)
@@ -350,8 +350,8 @@ _ = ax.legend(fontsize="small", ncols=2)
 
 # %% [markdown]
 # *Figure 4. What a number of labelled crops gives. Points are means over runs, bars their standard
-# deviation. Your own run had fewer steps and was scored on other test embryos, so compare it roughly.
-# Each run had 40 more labelled crops to choose the epoch by: even* 10 *means 50 labels.*
+# deviation. Your own run had fewer steps and was scored on other test embryos, so compare it
+# roughly. Each run had 40 more labelled crops to choose the epoch by: even* 10 *means 50 labels.*
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
 # random numbers makes no difference that three runs could show; see how the bars overlap. In lesson
@@ -392,8 +392,8 @@ for name, answer in answers.items():
 # share of all nuclei, so the common state decides it nearly alone. A **confusion matrix** hides
 # nothing: a row for each true state, a column for each answer. *Look along the lower row:* of the
 # condensed nuclei, how many were found? Then *look down the right column:* of those that were
-# *called* condensed, how many are? That is the precision of lesson 4. Where a state is rare it can be
-# low although both rows look good.
+# *called* condensed, how many are? That is the precision of lesson 4. Where a state is rare it can
+# be low although both rows look good.
 
 # %%
 # alt: Two confusion matrices of 2 by 2. The classifier has most of its counts on the diagonal in
@@ -653,8 +653,8 @@ calls.head(4).round(2)
 # likelier state. (The first sections hold no nucleus.)
 #
 # Never believe a row that you have not seen. *Look at the letters:* C is condensed, I interphase, a
-# question mark unsure, and a star marks what is wrong. Which of the wrong ones would you have called
-# better?
+# question mark unsure, and a star marks what is wrong. Which of the wrong ones would you have
+# called better?
 
 # %%
 # alt: Three sections of the embryo with solid orange outlines round the nuclei and a letter beside
@@ -679,8 +679,8 @@ for ax, section in zip(axes, (8, 12, 16), strict=True):
         _ = ax.text(beside, nucleus.centroid_row, letters[said] + "*" * wrong, **style)
 
 # %% [markdown]
-# *Figure 8. Three sections with the calls: C condensed, I interphase, ? unsure. A star says that the
-# call is not the true state, or that there is no nucleus at all.*
+# *Figure 8. Three sections with the calls: C condensed, I interphase, ? unsure. A star says that
+# the call is not the true state, or that there is no nucleus at all.*
 #
 # ### An interval for a fraction
 #
@@ -728,8 +728,9 @@ _ = ax.legend(ncols=2)
 # Is there a wave of division in the middle of the embryo? None was drawn: in our drawings the state
 # of a nucleus does not depend on its place. The true line is smooth because neighbouring sections
 # cut the same few nuclei, so one condensed nucleus lifts several squares in a row. A section has a
-# handful of nuclei, and the bars are so long that nearly any course fits through them. The ups and downs of single sections are mostly chance, so do
-# not tell stories about them. Should one add up all sections, then? Careful.
+# handful of nuclei, and the bars are so long that nearly any course fits through them. The ups and
+# downs of single sections are mostly chance, so do not tell stories about them. Should one add up
+# all sections, then? Careful.
 #
 # ## Exercise 7.4: count each nucleus once
 #
@@ -801,8 +802,9 @@ for share in (0.01, 0.05, 0.2, 0.5):
 # condensed pulls it up, and which of the two wins depends on the share itself. Where hardly any
 # nucleus divides, the index is made of mistakes: a small part of the many interphase nuclei is more
 # than all the condensed ones. So where few divide, an index says *few at most*, and not how few.
-# (Saying *unsure* may help here.) Compare embryos that were measured alike, look at every nucleus that was called
-# condensed where they are few, and say with the number how good the classifier was, and on what.
+# (Saying *unsure* may help here.) Compare embryos that were measured alike, look at every nucleus
+# that was called condensed where they are few, and say with the number how good the classifier was,
+# and on what.
 #
 # ## What to take along
 #
