@@ -13,6 +13,7 @@ from helpers import files_under
 
 from devotools import ResNet18Classifier, ResNet18FPN, save_classifier, save_model
 from devotools.images import write_image
+from devotools.pipeline import connect
 from devotools.synthetic import draw_section
 
 COUNT = 40
@@ -127,6 +128,17 @@ def test_a_cluster_of_its_own_gives_the_same(material, tmp_path):
     assert process.wait(300) == 1, process.stderr.read()
     process.stderr.close()
     assert contents(tmp_path / "out") == contents(material / "whole")
+
+
+def test_a_worker_keeps_no_record_of_its_calls_and_the_allocator_of_any_process(monkeypatch):
+    def a_while():
+        time.sleep(1.5)  # Dask reports from the first second on, a hundred looks in each
+
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    with connect(workers=1) as client:
+        client.submit(a_while).result()
+        assert client.profile()["count"] == 0
+        assert list(client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()) == [None]
 
 
 def test_a_scheduler_that_does_not_answer(material, tmp_path):

@@ -30,6 +30,13 @@ from devotools.pipeline.workshop import Workshop
 
 AHEAD = 4  # chunks that wait at each worker
 RETRIES = 5  # a chunk whose worker died is given to another, so often
+DASK = {
+    "distributed.scheduler.allowed-failures": RETRIES,
+    # else each worker keeps the call stacks of its last hour, and its memory grows with the time
+    "distributed.worker.profile.enabled": False,
+    # else it gives memory back after each step, and a third of its time goes into getting it again
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
 
 
 @contextmanager
@@ -47,8 +54,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
             "--workers and --scheduler need Dask, which is not installed; install it with "
             'python -m pip install "devotools[dask]".'
         ) from error
-    settings = {"distributed.scheduler.allowed-failures": RETRIES}
-    with dask.config.set(settings):
+    with dask.config.set(DASK):
         if scheduler is None:
             with (
                 LocalCluster(
