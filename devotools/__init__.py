@@ -5,7 +5,7 @@ The table of contents. Each name is loaded when it is first used, so importing t
 
 import lazy_loader as _lazy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from devotools._validate import InputError, check_choice, check_positive
+from devotools._validate import InputError, check_choice, check_fraction, check_positive
 
 app = typer.Typer(
-    help="Find, count and measure nuclei in micrographs of the C. elegans embryo.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
+
+def _number(text: str) -> float:
+    """A number as it is typed, or a sentence for whoever types a decimal comma."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"it is {text!r}; expected a number such as 0.12, with a point."
+        ) from None
+
+
+def _number_option(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, parser=_number, metavar="NUMBER", **more)
+
+
 ModelOption = Annotated[
     str, typer.Option("--model", help="A shipped model's name, or a .safetensors file.")
 ]
+LARGE_PIXEL = 5  # micrometres; above it somebody has typed nanometres
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda or mps; the fastest there is if not said.")
 ]
@@ -41,6 +57,22 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("devotools: stopped.", err=True)
         sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"devotools {importlib.metadata.version('devotools')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Find, count and measure nuclei in micrographs of the C. elegans embryo."""
 
 
 @app.command()
@@ -78,7 +110,7 @@ def import_(
         str | None, typer.Option(help="The embryo of all; else the name of the first sub-folder.")
     ] = None,
     pixel_size: Annotated[
-        float | None, typer.Option(help="Micrometres along a pixel, for manifest.csv.")
+        float | None, _number_option(help="Micrometres along a pixel, for manifest.csv.")
     ] = None,
     clean: Annotated[
         bool, typer.Option("--clean", help="Take grey and JPEG masks, cut at half and smoothed.")
@@ -132,10 +164,11 @@ def train(
     size: Annotated[int, typer.Option(min=32, help="Side of the training crops, in pixels.")] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops in one step.")] = 8,
     learning_rate: Annotated[
-        float | None, typer.Option(help="2e-3, or 5e-4 for a model that has learned already.")
+        float | None,
+        _number_option(help="2e-3, or 5e-4 for a model that has learned already."),
     ] = None,
-    val: Annotated[float, typer.Option(min=0, max=1, help="Share of embryos to choose by.")] = 0.2,
-    test: Annotated[float, typer.Option(min=0, max=1, help="Share of embryos kept aside.")] = 0.0,
+    val: Annotated[float, _number_option(help="Share of embryos to choose by.")] = 0.2,
+    test: Annotated[float, _number_option(help="Share of embryos kept aside.")] = 0.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights and crops.")] = 0,
     device: DeviceOption = None,
@@ -219,14 +252,14 @@ def segment(
     model: ModelOption = "nuclei",
     nucleus_size: Annotated[
         float | None,
-        typer.Option(help="Usual diameter of a nucleus in your pictures, in pixels."),
+        _number_option(help="Usual diameter of a nucleus in your pictures, in pixels."),
     ] = None,
     pixel_size: Annotated[
         float | None,
-        typer.Option(help="Micrometres along a pixel, for areas in µm²; one for all."),
+        _number_option(help="Micrometres along a pixel, for areas in µm²; one for all."),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability from which a pixel is nucleus.")
+        float, _number_option(help="Probability from which a pixel is nucleus, 0 to 1.")
     ] = 0.5,
     min_area: Annotated[
         int, typer.Option(min=0, help="Smaller nuclei than this, in pixels, are left out.")
@@ -239,8 +272,9 @@ def segment(
         typer.Option("--classify", help="Tell of each nucleus: interphase, condensed or unsure."),
     ] = False,
     classifier: Annotated[
-        str, typer.Option(help="For --classify: a shipped classifier's name, or your own file.")
-    ] = "states",
+        str | None,
+        typer.Option(help="Classify with this one: a shipped classifier's name, or your own file."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Work in so many processes (needs devotools[dask]).")
     ] = None,
@@ -260,16 +294,25 @@ def segment(
     """
     from devotools.classification import load_classifier
     from devotools.model import load_model
-    from devotools.pipeline import find_jobs, open_results, settings_for
+    from devotools.pipeline import NOTHING_FOUND, find_jobs, open_results, settings_for
     from devotools.predict import check_channels
     from devotools.runtime import choose_device
 
     for name, value in (("--pixel-size", pixel_size), ("--nucleus-size", nucleus_size)):
         if value is not None:
             check_positive(value, name, "pixels" if name == "--nucleus-size" else "micrometres")
+    check_fraction(threshold, "--threshold")
+    if pixel_size is not None and pixel_size >= LARGE_PIXEL:
+        typer.echo(
+            f"--pixel-size is {pixel_size:g} micrometres, so a pixel is as large as a nucleus. If "
+            f"{pixel_size:g} are nanometres, say --pixel-size {pixel_size / 1000:g}.",
+            err=True,
+        )
+    if classify and classifier is None:
+        classifier = "states"
     network = load_model(model, choose_device(device))
     check_channels(network)
-    states = load_classifier(classifier, choose_device(device)) if classify else None
+    states = None if classifier is None else load_classifier(classifier, choose_device(device))
     settings = settings_for(
         network,
         model,
@@ -279,7 +322,7 @@ def segment(
         min_area=min_area,
         rois=rois,
         classifier=states,
-        classify=classifier,
+        classify=classifier or "",
     )
     jobs = find_jobs(paths, out)
     failures: list[tuple[str, str]] = []
@@ -300,6 +343,8 @@ def segment(
         finally:
             results.finish(jobs)  # what was done before an interruption is kept
     typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
+    if pictures and not nuclei:
+        typer.echo(f"no nucleus was found. {NOTHING_FOUND}", err=True)
     for image, error in sorted(failures):
         typer.echo(f"failed: {image}: {error}", err=True)
     if failures:
@@ -422,6 +467,7 @@ def doctor() -> None:
 
     Example: devotools doctor
     """
+    from devotools.classification import load_classifier
     from devotools.model import load_model
     from devotools.runtime import report
 
@@ -429,6 +475,8 @@ def doctor() -> None:
         typer.echo(f"{name:26} {value}")
     working_side = load_model("nuclei").working_side
     typer.echo(f"{'model nuclei':26} loads, working side {working_side} px")
+    limit = load_classifier("states").limit
+    typer.echo(f"{'classifier states':26} loads, unsure below {limit:.2f}")
 
 
 @contextmanager

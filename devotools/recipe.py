@@ -70,8 +70,8 @@ def train_on_folder(
     model = start_model(recipe.init)
     check_channels(model)
     model.working_side = model.working_side or round(ZOOM * recipe.size)
-    diameters = [d for pair in split.train + split.val for d in _diameters(pair)]
-    if model.working_nucleus is None and diameters:
+    diameters = _diameters_of(split.train, "training") + _diameters_of(split.val, "validation")
+    if model.working_nucleus is None:
         model.working_nucleus = round(model.working_side * float(np.median(diameters)), 1)
     train_loader, val_loader = make_loaders(split, model.working_side, recipe)
     learned, rate = recipe.init not in ("random", "imagenet"), recipe.learning_rate
@@ -125,6 +125,18 @@ def _check_target(out: Path) -> None:
             f"--out {str(out)!r} cannot be written: {str(parent)!r} is no folder, or one you may "
             "not write to. Choose another."
         )
+
+
+def _diameters_of(pairs: list[ImageMaskPair], side: str) -> list[float]:
+    """Diameters of all nuclei; refused where there is none: nothing could be learned or chosen."""
+    diameters = [diameter for pair in pairs for diameter in _diameters(pair)]
+    if not diameters:
+        raise InputError(
+            f"none of the {len(pairs)} {side} masks has a nucleus; expected at least one. Label "
+            "some, check that the masks were saved with nucleus above 0, or, where only some "
+            "pictures show nuclei, take another --seed."
+        )
+    return diameters
 
 
 def _diameters(pair: ImageMaskPair) -> list[float]:

@@ -12,8 +12,8 @@ import torch
 from helpers import Bright, draw_discs, files_under, picture_of, run_command, write_dataset
 from PIL import Image
 
+from devotools import __version__, pipeline
 from devotools import model as model_module
-from devotools import pipeline
 from devotools.images import read_image, read_labels, write_image, write_labels
 from devotools.model import ResNet18FPN, save_model
 
@@ -254,7 +254,28 @@ def test_nucleus_size_sets_the_scale(devotools, monkeypatch, pictures, tmp_path)
     monkeypatch.setattr(Bright, "working_nucleus", None)
     code, _, complaints = devotools("segment", pictures, *options)
     assert code == 2
-    assert "Leave the option out" in complaints
+    assert "Leave it out" in complaints
+
+
+def test_nothing_found_says_what_may_help(devotools, pictures, tmp_path):
+    options = ("--min-area", 100_000)
+    code, said, complaints = devotools("segment", pictures, "--out", tmp_path / "out", *options)
+    assert code == 0
+    assert "0 nuclei" in said
+    assert "no nucleus was found. Nuclei must be brighter than the cytoplasm" in complaints
+    assert "say --nucleus-size" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_nanometres_are_asked_about(devotools, pictures, tmp_path):
+    options = ("--pixel-size", 120)
+    code, _, complaints = devotools("segment", pictures, "--out", tmp_path / "out", *options)
+    assert code == 0
+    assert "are nanometres, say --pixel-size 0.12." in complaints
+
+
+def test_version(devotools):
+    code, said, _ = devotools("--version")
+    assert (code, said.strip()) == (0, f"devotools {__version__}")
 
 
 def test_an_interruption_keeps_what_was_done(devotools, monkeypatch, pictures, tmp_path):
@@ -290,7 +311,12 @@ def test_an_interruption_keeps_what_was_done(devotools, monkeypatch, pictures, t
         (["{tmp}/pictures", "--out", "{tmp}/file"], "cannot be written"),
         (["{tmp}/pictures", "--out", "{tmp}/file/deep"], "cannot be written"),
         (["{tmp}/pictures", "--nucleus"], "No such option"),
-        (["{tmp}/pictures", "--pixel-size", "big"], "Invalid value for '--pixel-size'"),
+        (
+            ["{tmp}/pictures", "--pixel-size", "0,12"],
+            "'--pixel-size': it is '0,12'; expected a number such as 0.12, with a point",
+        ),
+        (["{tmp}/pictures", "--threshold", "1.5"], "--threshold is 1.5; expected a number from 0"),
+        (["{tmp}/pictures", "--classifier", "mine"], "'mine' does not exist"),
         ([], "Missing argument"),
     ],
 )

@@ -114,14 +114,14 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(pictures, tmp_path):
 
 def test_runs_with_and_without_do_not_mix(pictures, tmp_path):
     run(pictures, tmp_path / "plain")
-    with pytest.raises(InputError, match=r"other settings .classify None, now 'states'"):
+    with pytest.raises(InputError, match=r"other settings .--classify: not given, now states"):
         run(pictures, tmp_path / "plain", DarkMiddle())
     run(pictures, tmp_path / "told", DarkMiddle())
-    with pytest.raises(InputError, match=r"other settings .classify 'states', now None"):
+    with pytest.raises(InputError, match=r"other settings .--classify: states, now not given"):
         run(pictures, tmp_path / "told")
     other = DarkMiddle()
     other.temperature = 2.0
-    with pytest.raises(InputError, match=r"other settings .classifier '"):
+    with pytest.raises(InputError, match=r"other settings .the classifier's weights: "):
         run(pictures, tmp_path / "told", other)
 
 

@@ -1,6 +1,7 @@
 """The whole recipe on a tiny folder, and everything it should know before the first epoch."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from safetensors import safe_open
 
 from devotools import recipe as recipe_module
 from devotools._validate import InputError
+from devotools.datasets import read_dataset, split_by_embryo
 from devotools.images import write_mask
 from devotools.model import ResNet18FPN, load_model, save_model
 from devotools.recipe import Recipe, train_on_folder
@@ -87,6 +89,18 @@ def test_an_interruption_saves_the_best_so_far(monkeypatch, data, tmp_path):
     monkeypatch.setattr(recipe_module, "fit", lambda *_: history)
     train_on_folder(data, tmp_path / "out.safetensors", Recipe(**QUICK))
     assert load_model(tmp_path / "out.safetensors").metadata["best_epoch"] == 1
+
+
+@pytest.mark.parametrize("side", ["training", "validation"])
+def test_masks_without_a_nucleus_are_known_before_training(no_training, data, tmp_path, side):
+    """With empty masks every model is perfect, and none has learned anything."""
+    folder = shutil.copytree(data, tmp_path / "copy")
+    split = split_by_embryo(read_dataset(folder), val=QUICK["val"], test=0.0, seed=0)
+    for pair in split.train if side == "training" else split.val:
+        write_mask(pair.mask, np.zeros((48, 48), bool))
+        pair.labels.unlink(missing_ok=True)
+    with pytest.raises(InputError, match=f"none of the .* {side} masks has a nucleus"):
+        train_on_folder(folder, tmp_path / "out.safetensors", Recipe(**QUICK))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from devotools.pipeline.cluster import connect, segment_on_cluster
 from devotools.pipeline.jobs import Job, find_jobs, output_names
 from devotools.pipeline.outcome import Outcome, table_rows, write_tables
 from devotools.pipeline.pixel_size import read_pixel_size
-from devotools.pipeline.report import uncertainty
+from devotools.pipeline.report import NOTHING_FOUND, uncertainty
 from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs
 from devotools.pipeline.segmenting import write_overlay
@@ -18,6 +18,7 @@ from devotools.pipeline.settings import Settings, scale_for, settings_for
 from devotools.pipeline.states import count_states, with_states
 
 __all__ = [
+    "NOTHING_FOUND",
     "Job",
     "Outcome",
     "Results",

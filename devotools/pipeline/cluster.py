@@ -58,7 +58,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         if scheduler is None:
             with (
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                    n_workers=workers, threads_per_worker=1, dashboard_address=":0"
                 ) as cluster,
                 Client(cluster) as client,
             ):

@@ -41,6 +41,10 @@ MOST_SERIES = 6
 LEAST_SECTIONS = 3  # fewer numbered names are no series
 CHUNK = 50_000  # rows of nuclei.csv in memory at once
 COUNTS = COUNT_COLUMNS[:3]
+NOTHING_FOUND = (
+    "Nuclei must be brighter than the cytoplasm round them (else invert the pictures), and of "
+    "about the size that the model knows: measure one, and say --nucleus-size PIXELS."
+)
 AROUND = 0.1  # probability from which a pixel counts as around a nucleus
 
 
@@ -97,6 +101,7 @@ def write_report(
         version=made_with.get("devotools", ""),
         facts=_facts(images, areas, square_um) + _state_facts(done),
         histogram=area_chart(areas) if len(areas) else None,
+        nothing_found=NOTHING_FOUND,
         series=series[:MOST_SERIES],
         more_series=max(0, len(series) - MOST_SERIES),
         states=_states(done),
@@ -231,6 +236,8 @@ def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list
     others = status.drop(["ok", "failed"], errors="ignore")
     found += [(str(name), f"{number:,}") for name, number in others.items()]
     found += [("nuclei", f"{areas.sum():,.0f}")]
+    if (done == 0).any():  # they have no uncertainty to stand first by
+        found += [("pictures in which no nucleus was found", f"{(done == 0).sum():,}")]
     if done.notna().any():
         found += [("nuclei in a picture, median", f"{done.median():,.4g}")]
     if len(areas):

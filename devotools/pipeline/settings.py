@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,22 @@ from devotools.metrics import THRESHOLD
 from devotools.runtime import has_fast_bfloat16
 
 FILE = "settings.json"
+# what a setting is called on the command line, and which setting it follows from
+OPTIONS = {
+    "inputs": "the pictures",
+    "model": "--model",
+    "nucleus_size": "--nucleus-size",
+    "pixel_size_um": "--pixel-size",
+    "threshold": "--threshold",
+    "min_area": "--min-area",
+    "rois": "--rois",
+    "classify": "--classify",
+    "weights": "the model's weights",
+    "classifier": "the classifier's weights",
+    "devotools": "the version of devotools",
+    "arithmetic": "how the machine calculates",
+}
+FOLLOWS = {"scale": "nucleus_size", "weights": "model", "classifier": "classify"}
 
 
 @dataclass(frozen=True)
@@ -160,11 +176,33 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
             "run. Choose a new folder for the results."
         ) from error
     if different:
-        said = "; ".join(f"{key} {known[key]!r}, now {new.get(key)!r}" for key in different)
+        said = "; ".join(_difference(key, known, new) for key in _causes(different))
         raise InputError(
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
             f"example {str(out) + '-2'!r}, or go on there with the settings of {FILE}."
         )
+
+
+def _causes(different: Sequence[str]) -> list[str]:
+    """The settings that differ, without what merely follows from another that does."""
+    return [key for key in different if FOLLOWS.get(key) not in different]
+
+
+def _difference(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """A setting that differs, in the words of the command."""
+    words = OPTIONS.get(key, key)
+    return f"{words}: {_said(old.get(key))}, now {_said(new.get(key))}"
+
+
+def _said(value: Any) -> str:
+    if value is None or value is False:
+        return "not given"
+    if value is True:
+        return "given"
+    if isinstance(value, list):
+        return ", ".join(map(repr, value))
+    text = str(value)
+    return f"{text[:8]}..." if len(text) == 64 else text  # a SHA-256
 
 
 def write_settings(out: Path, settings: dict[str, Any]) -> None:
