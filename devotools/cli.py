@@ -265,7 +265,8 @@ def segment(
         int, typer.Option(min=0, help="Smaller nuclei than this, in pixels, are left out.")
     ] = 20,
     rois: Annotated[
-        bool, typer.Option("--rois", help="Write ImageJ outlines as well, a zip for each picture.")
+        bool,
+        typer.Option("--rois", help="Write ImageJ outlines as well, a zip for a picture or stack."),
     ] = False,
     classify: Annotated[
         bool,

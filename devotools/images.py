@@ -250,13 +250,16 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
             raise InputError(
                 f"{str(path)!r} is a TIFF without any page; expected one picture. Export it again."
             )
+        check_sizes(path, tiff)
         series = tiff.series[0]
-        alike = sum(other.shape == series.shape for other in tiff.series)  # thumbnails are smaller
+        alike = sum(other.shape == series.shape for other in tiff.series)
         if alike > 1:
             raise _stack_error(path, f"{alike} pages")
         check_claim(path, series.size, series.size * series.dtype.itemsize)
         array, axes = series.asarray(), series.axes
         page = series.keyframe
+        if len(series) == 1:
+            check_planes(path, page, array.reshape(page.shape))
     if as_shown:
         array, axes = lit(array, axes, page)
     if "S" in axes:
@@ -266,6 +269,55 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
     if any(length > 1 for length in extra):
         raise _stack_error(path, " x ".join(map(str, extra)) + " pages")
     return array.reshape(array.shape[array.ndim - keep :])
+
+
+def check_sizes(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Refuse pages that are neither like the first nor a thumbnail of it: none is dropped unsaid.
+
+    A thumbnail, or a level of a pyramid, is half as large along each side or less, or is marked
+    as reduced.
+    """
+    first = tiff.series[0]
+    sizes = {
+        other.shape: None  # a dict keeps the order
+        for other in tiff.series
+        if other.shape == first.shape or not _is_thumbnail(other.keyframe, first.keyframe)
+    }
+    if len(sizes) > 1:
+        listed = _listed([" x ".join(map(str, shape)) for shape in sizes], most=5)
+        raise InputError(
+            f"{str(path)!r} has pages of different sizes ({listed}); expected one size. Save each "
+            "as its own file, or bring all to one size."
+        )
+
+
+def _is_thumbnail(page: tifffile.TiffPage, first: tifffile.TiffPage) -> bool:
+    small = (  # an odd side is rounded up
+        2 * page.imagelength <= first.imagelength + 1
+        and 2 * page.imagewidth <= first.imagewidth + 1
+    )
+    return small or page.is_reduced
+
+
+def check_planes(path: Path, page: tifffile.TiffPage, array: np.ndarray) -> None:
+    """Refuse planes stored as colours, one after another, that may as well be sections.
+
+    tifffile has stored three or four sections so when it was not told what they are, and mixed
+    into one grey picture they are worth nothing. ``array`` (planes, H, W) is the page. Planes that
+    are all the same are grey, and a colour profile says that they are colours.
+    """
+    separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    if page.photometric != tifffile.PHOTOMETRIC.RGB or not separate or page.iccprofile is not None:
+        return
+    strips = (array[:3, top : top + 1024] for top in range(0, array.shape[1], 1024))
+    if all((strip == strip[:1]).all() for strip in strips):
+        return
+    raise InputError(
+        f"{str(path)!r} holds {len(array)} planes stored as colours, one after another, which may "
+        "be sections; expected one grey picture or a stack. If they are sections, save them with "
+        "tifffile's photometric='minisblack'; if it is a colour picture, save it as PNG or with "
+        "its colours interleaved."
+    )
 
 
 def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarray, str]:

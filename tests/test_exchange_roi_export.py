@@ -10,8 +10,9 @@ from helpers import draw_discs, files_under
 from skimage.segmentation import relabel_sequential
 
 from devotools import InputError, export_rois
-from devotools.exchange import read_rois, rois_to_labels
+from devotools.exchange import add_rois, open_rois, read_rois, rois_to_labels
 from devotools.exchange.roi_export import outline, roi_bytes
+from devotools.exchange.rois import read_roi
 
 
 def back(labels, path):
@@ -74,6 +75,25 @@ def test_a_file_is_what_imagej_expects(tmp_path):
     assert not any(content[18:64])
     assert struct.unpack_from(">8h", content, 64) == (0, 3, 3, 0, 0, 0, 2, 2)  # all x, then all y
     assert len(content) == 80
+
+
+def test_a_section_stands_in_the_name_and_in_the_file(tmp_path):
+    """ImageJ counts slices from 1, and a position of 0 would show an outline on all of them."""
+    labels = np.array([[0, 7, 7], [12_345, 0, 0]])
+    with open_rois(tmp_path / "a.zip", labels.shape) as file:
+        assert add_rois(file, labels, section=0) == ["0007-0000.roi", "12345-0000.roi"]
+        assert add_rois(file, labels, section=11) == ["0007-0011.roi", "12345-0011.roi"]
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        rois = [read_roi(file.read(name), name) for name in file.namelist()]
+    assert [roi.position for roi in rois] == [1, 1, 12, 12]
+    assert (rois_to_labels(rois[2:], labels.shape) == [[0, 1, 1], [2, 0, 0]]).all()
+
+
+def test_a_set_without_outlines_is_no_file(tmp_path):
+    export_rois(np.ones((4, 4), int), tmp_path / "a.zip")  # of an earlier run
+    with open_rois(tmp_path / "a.zip", (4, 4)) as file:
+        assert add_rois(file, np.zeros((4, 4), int)) == []
+    assert files_under(tmp_path) == set()
 
 
 def test_an_outline_needs_its_corners_only():

@@ -76,7 +76,8 @@ def test_colour_becomes_luminance(tmp_path):
     )
     planar = np.moveaxis(colour, -1, 0)
     for name, array, planes in (("b", colour, "contig"), ("c", planar, "separate")):
-        path = save_tiff(tmp_path / f"{name}.tif", array, photometric="rgb", planarconfig=planes)
+        options = {"photometric": "rgb", "planarconfig": planes, "iccprofile": bytes(128)}
+        path = save_tiff(tmp_path / f"{name}.tif", array, **options)
         np.testing.assert_allclose(read_image(path), expected, atol=1e-5)
 
 
@@ -157,6 +158,40 @@ def test_stacks_are_refused(tmp_path):
     for name in ("pages.tif", "fiji.tif", "appended.tif", "film.gif"):
         with pytest.raises(InputError, match=r"is a stack of \d.* expected one picture"):
             read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("planes", [3, 4])
+def test_planes_that_may_be_sections_are_refused(tmp_path, planes):
+    """tifffile stores three sections so by itself; mixed as colours they would be worth nothing."""
+    sections = np.random.default_rng(0).integers(0, 256, (planes, 20, 30), dtype=np.uint8)
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    path = save_tiff(tmp_path / "a.tif", sections, **options)
+    with pytest.raises(InputError, match=rf"{planes} planes stored as .*photometric='minisblack'"):
+        read_image(path)
+    named = save_tiff(tmp_path / "b.tif", sections, **options, metadata={"axes": "ZYX"})
+    with pytest.raises(InputError, match="planes stored as colours"):
+        read_image(named)
+    grey = save_tiff(tmp_path / "c.tif", sections[[0, 0, 0, 1][:planes]], **options)
+    np.testing.assert_allclose(read_image(grey), sections[0] / 255, atol=1e-5)
+
+
+def test_pages_of_different_sizes_are_refused(tmp_path):
+    path = save_tiff(tmp_path / "a.tif", np.zeros((40, 40), np.uint8), metadata=None)
+    save_tiff(path, np.zeros((31, 40), np.uint8), append=True, metadata=None)
+    with pytest.raises(
+        InputError, match=r"different sizes \(40 x 40, 31 x 40\); expected one size"
+    ):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "flag"), [((16, 16), 0), ((16, 17), 0), ((30, 30), 1)], ids=["half", "odd", "marked"]
+)
+def test_a_thumbnail_is_passed_over(tmp_path, shape, flag):
+    picture = np.full((31, 33), 255, np.uint8)
+    path = save_tiff(tmp_path / "a.tif", picture, metadata=None)
+    save_tiff(path, np.zeros(shape, np.uint8), append=True, metadata=None, subfiletype=flag)
+    assert (read_image(path) == 1).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

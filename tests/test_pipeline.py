@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +315,23 @@ def test_large_labels_are_written_strip_by_strip(most, tmp_path):
     np.testing.assert_array_equal(written, canvas)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ([np.random.default_rng(0).integers(0, 255, (3, 340, 350), np.uint8)], "planes stored as"),
+        ([np.zeros((340, 350), np.uint8), np.zeros((300, 350), np.uint8)], "different sizes"),
+    ],
+    ids=["planes", "sizes"],
+)
+def test_a_mosaic_of_several_planes_is_a_row(arrays, reason, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for array in arrays:
+        options = {"photometric": "rgb", "planarconfig": "separate"} if array.ndim == 3 else {}
+        tifffile.imwrite(tmp_path / "in" / "a.tif", array, append=True, **options)
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    assert reason in run(tmp_path / "in", tmp_path / "out")["a.tif"].error
+
+
 def test_a_mosaic_that_cannot_be_read_is_a_row(tmp_path, monkeypatch):
     path = tmp_path / "in" / "a.tif"
     path.parent.mkdir()
@@ -364,6 +382,49 @@ def test_a_stack_becomes_one_label_stack_with_volumes(tmp_path):
         *(f"series/{k:04d}.png" for k in range(5)),
         "single.png",
     }
+
+
+def test_the_rois_of_a_stack_lie_on_their_sections(tmp_path):
+    from devotools.exchange import rois_to_labels
+    from devotools.exchange.rois import read_roi
+
+    (tmp_path / "in").mkdir()
+    write_stack(tmp_path / "in" / "series.tif")
+    outcome = run(tmp_path / "in", tmp_path / "out", rois=True)["series.tif"]
+    with zipfile.ZipFile(tmp_path / "out" / "rois" / "series.zip") as file:
+        rois = [read_roi(file.read(name), name) for name in file.namelist()]
+    ids = [(1,), (1,), (1, 2), (1, 2), (1, 2)]
+    assert [roi.name for roi in rois] == [
+        f"{nucleus:04d}-{k:04d}.roi" for k, there in enumerate(ids) for nucleus in there
+    ]
+    for k, labels in enumerate(tifffile.imread(tmp_path / "out" / "labels" / "series.tif")):
+        here = [roi for roi in rois if roi.position == k + 1]  # ImageJ counts from 1
+        np.testing.assert_array_equal(rois_to_labels(here, labels.shape), labels)
+    assert "rois/series.zip" in outcome.files
+
+
+def test_done_includes_the_rois_of_a_stack(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_stack(tmp_path / "in" / "series.tif")
+    out = tmp_path / "out"
+    run(tmp_path / "in", out, rois=True)
+    before = contents(out)
+    (out / "rois" / "series.zip").unlink()
+    run(tmp_path / "in", out, rois=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("kind", ["picture", "mosaic", "stack"])
+def test_without_nuclei_there_are_no_rois(kind, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    shape = (2, 300, 350) if kind == "stack" else (300, 350)
+    tifffile.imwrite(tmp_path / "in" / "a.tif", np.full(shape, 60, np.uint8))
+    if kind == "mosaic":
+        monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    outcome = run(tmp_path / "in", tmp_path / "out", nucleus_size=12.0, rois=True)["a.tif"]
+    assert (outcome.nuclei, outcome.error) == (0, "")
+    assert not [name for name in outcome.files if name.startswith("rois")]
+    assert not [name for name in files_under(tmp_path / "out") if name.startswith("rois")]
 
 
 def test_several_channels_are_a_row_with_a_remedy(tmp_path):

@@ -97,12 +97,25 @@ def test_one_picture_and_its_thumbnail_are_no_stack(tmp_path):
 def test_colour_is_not_sections(tmp_path, planar):
     colour = RNG.integers(0, 255, (4, 20, 25, 3), dtype=np.uint8)
     stored = colour if planar == "contig" else np.moveaxis(colour, -1, 1)
-    options = {"photometric": "rgb", "planarconfig": planar}
+    options = {"photometric": "rgb", "planarconfig": planar, "iccprofile": bytes(128)}
     tifffile.imwrite(tmp_path / "one.tif", stored[0], **options)
     tifffile.imwrite(tmp_path / "four.tif", stored, **options)
     assert not is_stack(tmp_path / "one.tif")
     assert count_pages(tmp_path / "four.tif") == 4
     np.testing.assert_array_equal(read_all(tmp_path / "four.tif")[3], to_grey(colour[3]))
+
+
+def test_planes_that_may_be_sections_are_refused(tmp_path):
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "four.tif", RNG.random((4, 3, 20, 25), np.float32), **options)
+    with (
+        pytest.raises(InputError, match=r"3 planes stored as colours.*minisblack"),
+        open_stack(tmp_path / "four.tif") as stack,
+    ):
+        list(stack)
+    grey = np.repeat(RNG.integers(0, 255, (4, 1, 20, 25), dtype=np.uint8), 3, axis=1)
+    tifffile.imwrite(tmp_path / "grey.tif", grey, **options)
+    np.testing.assert_allclose(read_all(tmp_path / "grey.tif"), grey[:, 0] / 255, atol=1e-5)
 
 
 def test_pyramid_levels_are_not_sections(tmp_path):
@@ -177,6 +190,26 @@ def test_pages_of_different_types_are_refused(tmp_path):
         tiff.write(STACK[1].astype(np.float32))
     with pytest.raises(InputError, match=r"different number types.*one type"):
         count_pages(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sizes"),
+    [
+        (STACK[0], STACK[1, :25], "30 x 40, 25 x 40"),
+        (STACK[0, :8, :8], STACK[1], "8 x 8, 30 x 40"),  # the first is no smaller copy of others
+        (STACK[:2], STACK[2], "2 x 30 x 40, 30 x 40"),
+        (STACK[0], np.stack([STACK[1]] * 3, -1), "30 x 40, 30 x 40 x 3"),
+    ],
+    ids=["height", "thumbnail first", "one more", "colour"],
+)
+def test_pages_of_different_sizes_are_refused(tmp_path, first, second, sizes):
+    path = tmp_path / "sizes.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for array in (first, second):
+            tiff.write(array, photometric="rgb" if array.shape[-1] == 3 else "minisblack")
+    for reader in (count_pages, read_image):
+        with pytest.raises(InputError, match=rf"sizes \({sizes}\); expected one size.*its own"):
+            reader(path)
 
 
 def test_stack_spread_over_files_is_refused(tmp_path):

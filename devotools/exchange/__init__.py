@@ -22,7 +22,7 @@ __getattr__, __dir__, _ = _lazy.attach(
     submod_attrs={
         "bioimageio_export": ["export_bioimageio"],
         "onnx_export": ["export_onnx"],
-        "roi_export": ["add_rois", "export_rois"],
+        "roi_export": ["add_rois", "export_rois", "open_rois"],
     },
 )
 
@@ -39,6 +39,7 @@ __all__ = [
     "fetch_devoworm_masks",
     "fetch_wormimage",
     "import_folder",
+    "open_rois",
     "read_rois",
     "rois_to_labels",
     "unpack",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +43,33 @@ def export_rois(labels: np.ndarray, path: str | Path) -> list[str]:
     """
     labels = check_labels(labels)
     ids = np.unique(labels[labels > 0])
-    _check(path, labels.shape, len(ids))
+    _check(path, len(ids))
+    with open_rois(path, labels.shape) as file:
+        return add_rois(file, labels, digits=max(4, len(str(ids.max(initial=0)))))
+
+
+@contextmanager
+def open_rois(path: str | Path, shape: tuple[int, int]) -> Iterator[zipfile.ZipFile]:
+    """Open a ``RoiSet.zip`` for :func:`add_rois`; it appears whole when the block ends.
+
+    Where no outline was added there is no file then, nor an older one of that name: the ROI
+    Manager opens no empty set. ``shape`` is the picture's (H, W). Raises
+    :class:`~devotools._validate.InputError` where a side is longer than 32,767 pixels, and where
+    the file cannot be written.
+    """
+    if max(shape) > MAX_SIDE:
+        raise InputError(
+            f"labels have shape {tuple(shape)}; expected {MAX_SIDE:,} pixels along a side at most, "
+            "which is all that ImageJ's outlines can hold. Cut them into pieces, or leave out the "
+            "ROIs."
+        )
     with (
         replace_file(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file,
     ):
-        return add_rois(file, labels, digits=max(4, len(str(ids.max(initial=0)))))
+        yield file
+    if not file.namelist():
+        Path(path).unlink()
 
 
 def add_rois(
@@ -55,16 +78,22 @@ def add_rois(
     *,
     corner: tuple[int, int] = (0, 0),
     digits: int = 4,
+    section: int | None = None,
 ) -> list[str]:
     """Add the nuclei of one window of a picture to an open ``RoiSet.zip``; return their names.
 
-    ``labels`` (h, w) is the window, ``corner`` its first row and column in the picture.
+    ``labels`` (h, w) is the window, ``corner`` its first row and column in the picture. For one
+    section of a stack, ``section`` is its number, from 0; it stands in the names behind the id
+    (``0007-0012.roi``), and ImageJ shows the outlines on that section only.
     """
     names = []
+    behind, position = ("", 0) if section is None else (f"-{section:04d}", section + 1)
     for number, region in zip(*_regions(labels), strict=True):
-        names.append(f"{number:0{digits}d}.roi")
+        names.append(f"{number:0{digits}d}{behind}.roi")
         corners = outline(region.image) + region.bbox[:2] + np.array(corner)
-        file.writestr(names[-1], roi_bytes(corners, names[-1]))
+        entry = zipfile.ZipInfo(names[-1])  # without the time of day: the same file each time
+        content = roi_bytes(corners, names[-1], position)
+        file.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return names
 
 
@@ -75,18 +104,13 @@ def _regions(labels: np.ndarray) -> tuple[np.ndarray, list]:
     return ids, regionprops(order)
 
 
-def _check(path: str | Path, shape: tuple[int, ...], count: int) -> None:
+def _check(path: str | Path, count: int) -> None:
     if Path(path).suffix.lower() != ".zip":
         raise InputError(f"{str(path)!r} does not end in .zip; expected for example RoiSet.zip.")
     if not 1 <= count <= MAX_ROIS:
         raise InputError(
             f"labels hold {count} nuclei; expected 1 to {MAX_ROIS:,} of them for ImageJ's ROI "
             "Manager. Write the label image itself with write_labels, or one picture at a time."
-        )
-    if max(shape) > MAX_SIDE:
-        raise InputError(
-            f"labels have shape {shape}; expected {MAX_SIDE:,} pixels along a side at most, which "
-            "is all that ImageJ's outlines can hold. Cut them into pieces."
         )
 
 
@@ -154,8 +178,11 @@ def _turns(corners: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=1)
 
 
-def roi_bytes(corners: np.ndarray, name: str) -> bytes:
-    """A ``.roi`` file of a traced outline with whole-numbered corners (N, 2)."""
+def roi_bytes(corners: np.ndarray, name: str, position: int = 0) -> bytes:
+    """A ``.roi`` file of a traced outline with whole-numbered corners (N, 2).
+
+    ``position`` is ImageJ's slice, from 1; 0 is all of them.
+    """
     if len(corners) > MAX_CORNERS:
         raise InputError(
             f"nucleus {name!r} has an outline of {len(corners):,} corners; expected "
@@ -167,5 +194,6 @@ def roi_bytes(corners: np.ndarray, name: str) -> bytes:
     content[:4] = b"Iout"
     struct.pack_into(">hBx", content, 4, VERSION, TRACED)
     struct.pack_into(">4hH", content, 8, top, left, bottom, right, len(corners))
+    struct.pack_into(">i", content, 56, position)
     relative = (corners - (top, left)).astype(">i2")
     return bytes(content) + relative[:, 1].tobytes() + relative[:, 0].tobytes()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 import uuid
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -28,12 +27,14 @@ from skimage.measure import regionprops
 from devotools._files import cannot_write
 from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
-from devotools.exchange import add_rois
+from devotools.exchange import add_rois, open_rois
 from devotools.images import (
     COLOURED,
     FORMATS,
     MAX_PIXELS,
     check_claim,
+    check_planes,
+    check_sizes,
     is_tiff,
     lit,
     one_sentence,
@@ -124,9 +125,11 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
 
 def _map_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
+        check_sizes(path, tiff)
         series, page = tiff.series[0], tiff.series[0].keyframe
         check_claim(path, series.size, series.size * series.dtype.itemsize)
         array, axes = series.asarray(out="memmap"), series.axes
+        check_planes(path, page, array.reshape(page.shape))
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE or (
         page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
     ):
@@ -245,7 +248,7 @@ def segment_mosaic(
     tables, doubts, told = [], [], []
     with open_pixels(job.path) as pixels, _canvas(out / names[0], pixels.shape) as canvas:
         factor = simple_factor(scale_of(network, pixels, settings.scale))
-        with _rois(out / names[2]) if settings.rois else nullcontext() as rois:
+        with open_rois(out / names[2], pixels.shape) if settings.rois else nullcontext() as rois:
             count = 0
             for window in windows(pixels.shape, factor):
                 image = pixels.grey(window.rows, window.cols)
@@ -328,15 +331,6 @@ def _measured(
     nuclei["centroid_row"] += window.rows.start
     nuclei["centroid_col"] += window.cols.start
     return nuclei
-
-
-@contextmanager
-def _rois(path: Path) -> Iterator[zipfile.ZipFile]:
-    with replace_file(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-            yield file
-        if not file.namelist():
-            temporary.unlink()
 
 
 def _write_canvas(path: Path, canvas: np.ndarray) -> None:

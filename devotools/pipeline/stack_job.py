@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from devotools.classification import ResNet18Classifier
+from devotools.exchange import add_rois, open_rois
 from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
@@ -41,14 +43,15 @@ def segment_stack(
 ) -> Outcome:
     """Segment a stack section by section, and link the nuclei so that each has one number.
 
-    Written are one label stack, an overlay for each section in a folder of the stack's name, and
-    rows for both tables. Memory does not grow with the number of sections. A ``classifier`` tells
-    the state of each nucleus in each section, and from all its sections that of the whole
+    Written are one label stack, an overlay for each section in a folder of the stack's name, rows
+    for both tables, and outlines for ImageJ where the settings ask for them. Memory does not grow
+    with the number of sections. A ``classifier`` tells the state of each nucleus in each section,
+    and from all its sections that of the whole
     (:func:`~devotools.pipeline.states.states_of_solids`). Raises
     :class:`~devotools._validate.InputError` when the file cannot be read.
     """
     started, source = time.perf_counter(), file_state(job.path)
-    names = [job.result("labels", ".tif")]
+    names, rois_name = [job.result("labels", ".tif")], job.result("rois", ".zip")
     tally, tables, doubts, told = Tally(), [], [], []
     with open_stack(job.path) as stack:
         factor = _scale_of(network, stack, settings.scale)
@@ -67,20 +70,26 @@ def segment_stack(
                 nuclei = with_states(nuclei, states)
                 nuclei["section"] = number
                 tables.append(table_rows(job.image, nuclei))
+                if rois is not None:
+                    add_rois(rois, labels, section=number)
                 progress(number + 1)
                 yield labels
 
-        write_label_stack(
-            out / names[0],
-            tally.watch(recorded()),
-            stack.shape,
-            pixel_size_um=pixel_size_um,
-            section_thickness_um=stack.section_thickness_um,
-            axis="T" if stack.axis == "T" else "Z",
-        )
+        outlines = open_rois(out / rois_name, stack.shape[1:]) if settings.rois else nullcontext()
+        with outlines as rois:
+            write_label_stack(
+                out / names[0],
+                tally.watch(recorded()),
+                stack.shape,
+                pixel_size_um=pixel_size_um,
+                section_thickness_um=stack.section_thickness_um,
+                axis="T" if stack.axis == "T" else "Z",
+            )
         solid = tally.table(
             pixel_size_um=pixel_size_um, section_thickness_um=stack.section_thickness_um
         ).drop(columns="image")
+    if settings.rois and len(solid):
+        names.append(rois_name)
     whole = None if classifier is None else states_of_solids(told, classifier.limit)
     return Outcome(
         image=job.image,

@@ -19,7 +19,9 @@ from devotools._validate import InputError, check_image, check_labels, check_pos
 from devotools.images import (
     LUMINANCE,
     check_claim,
+    check_planes,
     check_readable,
+    check_sizes,
     follow_pages,
     is_tiff,
     lit,
@@ -109,8 +111,8 @@ def open_stack(path: str | Path) -> Iterator[Stack]:
     """Open a multi-page TIFF or OME-TIFF as one series of sections; the block's end closes it.
 
     Sections are what lies along depth or time, or plain pages of one size; colour is not, and a
-    small thumbnail is not. Floats and negative numbers need a first pass through the file, for
-    the grey scale is one for all. A file of one picture is a stack of one section.
+    thumbnail (half as large or less) is not. Floats and negative numbers need a first pass through
+    the file, for the grey scale is one for all. A file of one picture is a stack of one section.
 
     Raises :class:`~devotools._validate.InputError` when the file cannot be read, and with the
     remedy where it is no single series: several channels, positions, depth *and* time.
@@ -230,6 +232,7 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> tuple[list[_Section], str]:
             f"{str(path)!r} is a TIFF without any page; expected a stack. Export it again."
         )
     _check_end(path, tiff)
+    check_sizes(path, tiff)
     first = tiff.series[0]
     _check_one_file(path, first)
     sides = zip(first.axes, first.shape, strict=True)
@@ -317,6 +320,7 @@ def _read(path: Path, section: _Section, number: int) -> np.ndarray:
             array = array.reshape(page.shape).astype(page.dtype)
         else:
             array = series[section.number].asarray()
+        check_planes(path, page, array)
         array, axes = lit(array, page.axes, page)
         return np.moveaxis(array, axes.index("S"), -1) if "S" in axes else array
 
