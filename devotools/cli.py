@@ -45,6 +45,21 @@ DeviceOption = Annotated[
 ]
 
 
+def _out(help: str):
+    """The option --out of a verb that writes."""
+    return typer.Option("--out", help=help, metavar="<path>", parser=_not_empty)
+
+
+def _not_empty(text: str) -> Path:
+    """An empty path would be the current folder; a shell makes one of a variable not set."""
+    if not text.strip():
+        raise typer.BadParameter(
+            "it is empty; expected the name of a folder or file to write. If you gave a variable "
+            "of your shell, it is not set."
+        )
+    return Path(text)
+
+
 def main() -> None:
     """Run the command; anything the user can mend is one sentence and exit code 2."""
     try:
@@ -77,7 +92,7 @@ def options(
 
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Option("--out", help="A new folder, or an empty one.")],
+    out: Annotated[Path, _out("A new folder, or an empty one.")],
     embryos: Annotated[int, typer.Option(min=1, help="How many embryos to draw.")] = 4,
     sections: Annotated[int, typer.Option(min=1, max=10_000, help="Serial sections of each.")] = 8,
     size: Annotated[
@@ -105,7 +120,7 @@ def import_(
         Path,
         typer.Option("--masks", help="The same of masks, label images or ImageJ ROIs."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="A new folder, or an empty one.")],
+    out: Annotated[Path, _out("A new folder, or an empty one.")],
     embryo: Annotated[
         str | None, typer.Option(help="The embryo of all; else the name of the first sub-folder.")
     ] = None,
@@ -156,7 +171,7 @@ def train(
         Path,
         typer.Option("--data", help="Folder with images/, masks/ and manifest.csv (the embryos)."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    out: Annotated[Path, _out("The .safetensors file to write.")],
     init: Annotated[
         str, typer.Option(help="Start from: random, imagenet, nuclei, or a .safetensors file.")
     ] = "random",
@@ -248,7 +263,7 @@ def segment(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    out: Annotated[Path, _out("Folder for the results.")],
     model: ModelOption = "nuclei",
     nucleus_size: Annotated[
         float | None,
@@ -366,7 +381,7 @@ def _outcomes(network, classifier, jobs, results, workers, scheduler, device):
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option("--out", help="The .onnx file, or .zip package, to write.")],
+    out: Annotated[Path, _out("The .onnx file, or .zip package, to write.")],
     kind: Annotated[str, typer.Option("--format", help="onnx or bioimageio.")],
     model: ModelOption = "nuclei",
     author: Annotated[

@@ -26,6 +26,10 @@ from devotools._validate import InputError, check_folder, check_image, check_lab
 TIFF_SUFFIXES = {".tif", ".tiff"}
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 MICROSCOPE_SUFFIXES = {".czi", ".nd2", ".lif", ".oib", ".oif", ".dm3", ".dm4", ".mrc", ".vsi"}
+CONVERT = (
+    "a microscope maker's format; expected PNG, JPEG or TIFF. Open it in Fiji (Bio-Formats) and "
+    "save it as TIFF, or convert it with the Python packages czifile, nd2 or bioio."
+)
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # By content, whatever the name says. Pillow knows more formats, and for some it runs programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
@@ -178,6 +182,11 @@ def one_sentence(name: str) -> Iterator[None]:
             yield
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(
+            f"{name} may not be read (permission denied); expected a file that you may read. Ask "
+            "its owner for the right to, or for a copy in a folder of yours."
+        ) from error
     except MemoryError as error:
         raise InputError(
             f"{name} needs more memory than there is. Cut it into smaller pictures."
@@ -202,11 +211,7 @@ def check_readable(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{str(path)!r} is a device or a pipe; expected an image file. Copy it.")
     if path.suffix.lower() in MICROSCOPE_SUFFIXES:
-        raise InputError(
-            f"{str(path)!r} is a microscope maker's format ({path.suffix}); expected PNG, JPEG or "
-            "TIFF. Open it in Fiji (Bio-Formats) and save it as TIFF, or convert it with the "
-            "Python packages czifile, nd2 or bioio."
-        )
+        raise InputError(f"{str(path)!r} is {CONVERT}")
     if path.stat().st_size == 0:
         raise InputError(f"{str(path)!r} is empty (0 bytes); expected an image. Copy it again.")
 

@@ -151,6 +151,44 @@ def test_results_among_the_pictures_are_not_segmented_again(devotools, pictures,
     assert len(files_under(tmp_path)) == 2 + 4 + len(RUN)
 
 
+def test_results_of_another_run_are_no_pictures(devotools, pictures):
+    """Other settings are refused, and the advice to take another folder can be followed."""
+    options = ["--rois", "--min-area", "5"]
+    for place in ("results", "sub/deep/results"):
+        assert devotools("segment", pictures, "--out", pictures / place)[0] == 0
+    code, _, complaints = devotools("segment", pictures, "--out", pictures / "results", *options)
+    assert (code, f"for example {str(pictures / 'results-2')!r}" in complaints) == (2, True)
+    write_image(pictures / "results" / "mine.png", picture_of(draw_discs()))
+    assert devotools("segment", pictures, "--out", pictures / "results-2", *options)[0] == 0
+    names = [row["image"] for row in rows_of(pictures / "results-2" / "images.csv")]
+    assert names == ["a.png", "results/mine.png", "sub/b.tif"]
+
+
+def test_the_folder_advised_beside_the_current_one_has_its_name(devotools, pictures, monkeypatch):
+    monkeypatch.chdir(pictures)
+    assert devotools("segment", ".", "--out", ".")[0] == 0
+    code, _, complaints = devotools("segment", ".", "--out", ".", "--rois")
+    assert (code, f"for example {str(pictures) + '-2'!r}" in complaints) == (2, True)
+
+
+@pytest.mark.parametrize("place", ["results", "results/overlays", "results/labels/sub", "."])
+def test_results_given_as_pictures_are_refused(devotools, pictures, tmp_path, place):
+    home = tmp_path / "home"
+    devotools("segment", pictures, "--out", home / "results")
+    code, _, complaints = devotools("segment", home / place, "--out", tmp_path / "out")
+    assert code == 2
+    assert "the pictures there are results of devotools. Expected image files" in complaints
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_labelled_pictures_is_refused(devotools, tmp_path):
+    data = write_dataset(tmp_path / "data", embryos=1)
+    code, _, complaints = devotools("segment", data, "--out", tmp_path / "out")
+    assert (code, f"pictures only. Give {str(data / 'images')!r}." in complaints) == (2, True)
+    assert not (tmp_path / "out").exists()
+    assert devotools("segment", data / "images", "--out", tmp_path / "out")[0] == 0
+
+
 def test_labels_drawn_by_hand_are_not_overwritten(devotools, tmp_path):
     data = write_dataset(tmp_path / "data", embryos=1)
     before = (data / "labels" / "e0_s0.tif").read_bytes()
@@ -522,6 +560,28 @@ def test_doctor_reports_versions_and_the_model(devotools):
     assert code == 0
     for word in ("python", "torch", "device", "albumentations", "model nuclei"):
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("verb", "needed"),
+    [
+        ("segment", ["."]),
+        ("train", ["--data", "."]),
+        ("synthesize", []),
+        ("export", ["--format", "onnx"]),
+        ("import", ["--images", ".", "--masks", "."]),
+    ],
+)
+def test_an_empty_out_is_not_the_current_folder(
+    devotools, pictures, tmp_path, monkeypatch, verb, needed
+):
+    monkeypatch.chdir(tmp_path)
+    before = files_under(tmp_path)
+    code, _, complaints = devotools(verb, *needed, "--out", "")
+    assert code == 2
+    sentence = "'--out': it is empty; expected the name of a folder or file"
+    assert sentence in " ".join(complaints.split())
+    assert files_under(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from devotools import InputError, exchange
 from devotools.datasets import read_dataset
 from devotools.exchange import clean_mask, import_folder, read_rois, rois_to_labels, unpack
 from devotools.exchange.rois import read_roi
-from devotools.images import read_image, read_labels, read_mask, write_image
+from devotools.images import read_image, read_labels, read_mask, write_image, write_labels
 
 LABELS = draw_discs()
 MASK = np.where(LABELS > 0, 255, 0).astype(np.uint8)
@@ -206,6 +206,19 @@ def test_masks_in_a_folder_of_the_images(put, tmp_path):
     assert [(row.name, row.status) for row in report.rows] == [("a", "imported")]
 
 
+def test_results_among_the_pictures_are_not_imported(put, bring, tmp_path):
+    """But corrected labels of a run are, where they are given as the masks."""
+    put("a")
+    results = tmp_path / "images" / "results"
+    for name in ("settings.json", "progress.jsonl", "overlays/a.png"):
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_bytes((tmp_path / "images" / "a.png").read_bytes())
+    write_labels(results / "labels" / "a.tif", LABELS)
+    assert [(row.name, row.status) for row in bring().rows] == [("a", "imported")]
+    report = import_folder(tmp_path / "images", results / "labels", tmp_path / "again")
+    assert [(row.mask, row.status) for row in report.rows] == [("a.tif", "imported")]
+
+
 def test_archives_for_folders(put, tmp_path):
     put("a")
     for side in ("images", "masks"):
@@ -327,6 +340,26 @@ def test_it_appears_at_once_or_not_at_all(put, bring, tmp_path):
     assert bring().imported
     with pytest.raises(InputError, match="is not empty"):
         bring()
+
+
+def test_one_folder_for_both_without_masks(put, tmp_path):
+    put("a")
+    with pytest.raises(
+        InputError, match=r"both .*images', .*expected two folders.*Give the folder"
+    ):
+        import_folder(tmp_path / "images", tmp_path / "images" / ".", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_makers_format_is_to_be_converted_with_a_mask_or_without(put, bring, tmp_path):
+    put("good")
+    put("marked", image=None)
+    for name in ("marked.czi", "lonely.CZI"):
+        (tmp_path / "images" / name).write_bytes(b"ZISRAW")
+    why = reasons(bring())
+    assert why.keys() == {"marked.czi", "lonely.CZI"}
+    for reason in why.values():
+        assert "a microscope maker's format; expected PNG, JPEG or TIFF. Open it in Fiji" in reason
 
 
 @pytest.mark.parametrize("missing", ["images", "masks"])

@@ -140,6 +140,17 @@ def test_thin_pictures_keep_their_shape(tmp_path, shape):
         np.testing.assert_allclose(read_image(path), np.full(shape, 0.2), atol=1e-6)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = save_png(tmp_path / "a.png", RAMP)
+
+    def locked(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", locked)  # rights on disk do not bind the administrator
+    with pytest.raises(InputError, match=r"a.png' may not be read.*; expected .*Ask its owner"):
+        read_image(path)
+
+
 def test_odd_names_are_read(tmp_path):
     for name in ("day.2.png", "Ä b ñ 核.png", "with space.PNG", "-dash.png"):
         assert read_image(save_png(tmp_path / name, RAMP)).shape == RAMP.shape

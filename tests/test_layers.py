@@ -15,7 +15,7 @@ PACKAGE = ROOT / "devotools"
 # The table of the design. A module may import from lower layers, and from its own where no cycle
 # comes of it.
 LAYERS = {
-    0: ["_files", "_validate", "runtime"],
+    0: ["_files", "_listing", "_validate", "runtime"],
     1: ["images", "augment", "model", "losses", "metrics", "measure", "synthetic"],
     2: ["datasets", "inference", "working_scale", "predict", "train", "plots", "evaluation"],
     3: ["recipe", "exercises", "exchange", "classification", "pipeline"],

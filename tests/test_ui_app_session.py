@@ -162,6 +162,19 @@ def test_folder_and_what_lies_outside(bright, tmp_path):
         Session().add_folder("deep")
 
 
+def test_results_and_masks_of_a_folder_are_no_pictures(bright, tmp_path):
+    """Also those that the app itself has given, unpacked beside the pictures."""
+    path = tmp_path / "drawn" / "images" / "a.png"
+    write_image(path, picture_of(draw_discs()))
+    (tmp_path / "drawn" / "masks").mkdir()
+    app = Session(tmp_path)
+    with pytest.raises(InputError, match=r"of labelled pictures.*Give '.*drawn.+images'"):
+        app.add_folder("drawn")
+    app.add_folder("drawn/images")
+    unzip(app, tmp_path).rename(path.with_name("zip"))
+    assert [picture.path for picture in app.add_folder("drawn/images")] == [path]
+
+
 def test_removed_upload_is_removed_from_the_disk_and_a_file_of_a_folder_is_not(app, tmp_path):
     path = app.upload_path("a.png")
     write_image(path, picture_of(draw_discs()))

@@ -14,10 +14,12 @@ import numpy as np
 import tifffile
 
 from devotools._files import check_new, whole_folder
+from devotools._listing import own_files
 from devotools._validate import InputError, check_folder, check_positive, check_same_shape
 from devotools.exchange.archives import is_archive, unpack
 from devotools.exchange.masks import read_truth
 from devotools.images import (
+    CONVERT,
     MICROSCOPE_SUFFIXES,
     is_image,
     read_image,
@@ -141,6 +143,12 @@ def match_files(
     if images.resolve() == masks.resolve():
         marks = [path for path in pictures if _is_mark(path)]
         pictures = [path for path in pictures if not _is_mark(path)]
+        if not marks:
+            raise InputError(
+                f"images and masks are both {str(images)!r}, and no file there is named as a mask; "
+                "expected two folders, or masks with names such as 'a_mask.png' beside 'a.png'. "
+                "Give the folder of the masks, or rename them."
+            )
     rest = [(_inside(p, images), "", NO_PICTURE) for p in pictures if not _may_be_picture(p)]
     rest += [("", _inside(p, masks), NO_MARK) for p in marks if not _may_be_mark(p)]
     of_images: dict[Key, list[Path]] = defaultdict(list)
@@ -162,17 +170,13 @@ def match_files(
 
 
 def _files(root: Path, *, but: Path) -> list[Path]:
-    """Every file below a folder, without hidden ones and those of the other folder in it."""
+    """Every file below a folder, without hidden ones, results, and the other folder in it."""
     inner = but.resolve() if root.resolve() in but.resolve().parents else None
-    return sorted(
+    return [
         path
-        for path in root.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and "__MACOSX" not in path.parts
-        and path.name not in ("Thumbs.db", "desktop.ini")
-        and (inner is None or inner not in path.resolve().parents)
-    )
+        for path in own_files(root)
+        if path.is_file() and (inner is None or inner not in path.resolve().parents)
+    ]
 
 
 def _key(path: Path, root: Path) -> Key:
@@ -200,6 +204,8 @@ def _why_alone(mine: list[Path], others: list[Path], what: str) -> str:
         return f"{len(mine)} files have this name; expected one. Rename or remove the others."
     if others:
         return f"{len(others)} {what}s have its name; expected one. Remove the others."
+    if mine[0].suffix.lower() in MICROSCOPE_SUFFIXES:
+        return f"this is {CONVERT}"
     return f"no {what} has its name; expected one, in the same sub-folder. Add it, or rename it."
 
 

@@ -7,20 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devotools._listing import files_below, holds_results, own_files
 from devotools._validate import InputError
-from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES
-
-RESULTS = (
-    "labels",
-    "overlays",
-    "rois",
-    "nuclei.csv",
-    "nuclei3d.csv",
-    "images.csv",
-    "report.html",
-    "settings.json",
-    "progress.jsonl",
-)
+from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_image
 
 
 @dataclass(frozen=True)
@@ -45,15 +34,17 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
 
     A folder's files that are no pictures are listed too: they fail with a reason in
     ``images.csv``, so that nothing is passed over in silence. Hidden files, links to folders and
-    the results in ``out`` are not looked into. Two pictures of one stem get their suffix into the
-    name of their results; two of one relative path, from two folders, are called by their whole
-    path in the tables.
+    results, those in ``out`` and of any other run, are not looked into. Two pictures of one stem
+    get their suffix into the name of their results; two of one relative path, from two folders, are
+    called by their whole path in the tables.
 
-    Raises :class:`~devotools._validate.InputError` when there is no picture at all.
+    Raises :class:`~devotools._validate.InputError` when there is no picture at all, and for a
+    folder of labelled pictures: its masks are no micrographs.
     """
     found: list[tuple[Path, str, Path]] = []
     for given in map(Path, paths):
         if given.is_dir():
+            _check_unlabelled(given)
             found += [
                 (p, p.relative_to(given).as_posix(), p.relative_to(given))
                 for p in _files_in(given, Path(out))
@@ -66,11 +57,9 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     known = IMAGE_SUFFIXES | MICROSCOPE_SUFFIXES
     if not any(path.exists() and path.suffix.lower() in known for path, _, _ in found):
         given = ", ".join(repr(str(path)) for path in paths)
-        missing = [str(path) for path in paths if not Path(path).exists()]
-        why = f"{missing[0]!r} does not exist" if missing else "there is no image"
         raise InputError(
-            f"nothing to segment in {given}: {why}. Expected image files, or folders with files "
-            f"ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
+            f"nothing to segment in {given}: {_why_none(paths)}. Expected image files, or "
+            f"folders with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     outputs = output_names([relative for _, _, relative in found])
     return [
@@ -78,17 +67,26 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     ]
 
 
+def _check_unlabelled(folder: Path) -> None:
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        raise InputError(
+            f"{str(folder)!r} is a folder of labelled pictures (images/, masks/); expected "
+            f"pictures only. Give {str(folder / 'images')!r}."
+        )
+
+
 def _files_in(folder: Path, out: Path) -> list[Path]:
-    results = {out.resolve() / name for name in RESULTS}
-    here = folder.resolve()
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not path.is_dir()
-        and results.isdisjoint([(at := here / path.relative_to(folder)), *at.parents])
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.name not in ("Thumbs.db", "desktop.ini")
-    )
+    """The folder may itself lie in results: ``results/labels``."""
+    return own_files(folder, [out, *filter(holds_results, folder.resolve().parents)])
+
+
+def _why_none(paths: Sequence[str | Path]) -> str:
+    missing = [str(path) for path in paths if not Path(path).exists()]
+    if missing:
+        return f"{missing[0]!r} does not exist"
+    if any(is_image(file) for path in paths for file in files_below(Path(path))):
+        return "the pictures there are results of devotools"
+    return "there is no image"
 
 
 def output_names(relatives: Sequence[Path]) -> list[Path]:

@@ -177,9 +177,10 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         ) from error
     if different:
         said = "; ".join(_difference(key, known, new) for key in _causes(different))
+        other = f"{out if out.name else out.resolve()}-2"
         raise InputError(
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
-            f"example {str(out) + '-2'!r}, or go on there with the settings of {FILE}."
+            f"example {other!r}, or go on there with the settings of {FILE}."
         )
 
 
