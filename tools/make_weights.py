@@ -54,9 +54,9 @@ CHECKPOINT_SECONDS = 300
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, or the words given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=14_000, help="training steps of 8 crops")
-    parser.add_argument("--pool", type=int, default=30_000, help="drawn sections to learn from")
-    parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
+    parser.add_argument("--steps", type=int, default=10_000, help="training steps of 8 crops")
+    parser.add_argument("--pool", type=int, default=20_000, help="drawn sections to learn from")
+    parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
     parser.add_argument("--seed", type=int, default=0)
