@@ -338,7 +338,7 @@ def segment(
         min_area=min_area,
         rois=rois,
         classifier=states,
-        classify=classifier or "",
+        classify=classifier or "states",
     )
     jobs = find_jobs(paths, out)
     failures: list[tuple[str, str]] = []
