@@ -182,7 +182,7 @@ exercises.hint("4.3")
 # nucleus, near the ends of an embryo, are left out here: they score 1 or 0 and nothing between, and
 # would blur what we want to see.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 folder = Path(tempfile.mkdtemp()) / "drawn"
 dt.synthesize_dataset(folder, embryos=10, sections=3, size=256, seed=2020)
 pairs = [pair for pair in dt.read_dataset(folder) if dt.read_mask(pair.mask).any()]
@@ -295,7 +295,7 @@ exercises.hint("4.4")
 # *Predict:* is the model too sure of itself, or not sure enough? A point below the diagonal says
 # "too sure": fewer are nucleus than it claims.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 # alt: A reliability diagram. Circles joined by a line show the share of true nucleus pixels against
 #   the predicted probability in ten bins, beside a dashed diagonal.
 images = [dt.read_image(pair.image) for pair in pairs]

@@ -163,7 +163,7 @@ exercises.hint("5.1")
 # `threshold` (0.5), cuts blobs with a waist into two nuclei, throws away what is smaller than
 # `min_area` (20 pixels), and numbers what is left. Step four measures.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 labels = dt.label_nuclei(probability)
 table = dt.measure_nuclei(labels, image)
 table.drop(columns="area_um2").round(2)
@@ -195,7 +195,7 @@ for nucleus in table.itertuples():
 # length in pixels. *Predict:* someone types a pixel size that is twice too large. What becomes of
 # the number of nuclei, and of their areas?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 right = pixel_size or 1.0
 for name, size in (("right", right), ("twice too large", 2 * right)):
     sizes = dt.measure_nuclei(labels, pixel_size_um=size)["area_um2"]
@@ -262,7 +262,7 @@ for ax, threshold in zip(axes, (0.1, 0.5, 0.9), strict=True):
 # *in pixels*, and what is much larger or smaller is, for it, something else. So the model carries
 # its *working resolution*:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 widths = 2 * np.sqrt(table["area_px"] / np.pi)
 seen = widths.median() * model.working_side / max(image.shape)
 print("longest side at which it works:", model.working_side, "pixels")
@@ -281,7 +281,7 @@ print("as the network sees it:        ", f"{seen:.0f} pixels")
 # *Predict:* the picture below is four times as wide as ours. What becomes of it when it is simply
 # squeezed to the usual longest side? Does `"auto"` help? Does a width that you have measured?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 some = (10, 15, 20, 25)
 ribbon = np.hstack([series.images[number] for number in some])
 # the same nucleus may be in two of them: let each section count for itself
@@ -387,7 +387,7 @@ def devotools(*words):
 # %% [markdown]
 # Before that we spoil one file, as an interrupted copy does. *Predict:* what becomes of the others?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 if my_folder is None:
     whole = (pictures / "section_15.tif").read_bytes()
     (pictures / "section_33.tif").write_bytes(whole[:2000])
@@ -406,7 +406,7 @@ for path in sorted(results.rglob("*"))[:20]:
 # every picture was segmented, 2 that it could not even start.) Which one, and why, is in
 # `images.csv`, one row a picture (`<NA>`: nothing stands there):
 
-# %%
+# %% tags=["nbval-ignore-output"]
 per_picture = pd.read_csv(results / "images.csv", dtype={"nuclei": "Int64", "error": str})
 for reason in per_picture["error"].dropna().head(3):
     print(reason)
@@ -416,7 +416,7 @@ per_picture.drop(columns=["seconds", "error"]).head(10)
 # `overlays/` is where you look first, `labels/` is for Fiji or napari, and `nuclei.csv` is what you
 # take into your statistics: the table that you know, with the picture's name in front.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 nuclei = pd.read_csv(results / "nuclei.csv")
 print(len(nuclei), "rows")
 nuclei.head(4).round(2)
@@ -471,7 +471,7 @@ _ = axes[1].set(xlabel=f"diameter ({unit})", ylabel="outlines", title="How wide"
 # sections lie exactly on top of each other, give or take a pixel. Real ones must be aligned first,
 # for example in Fiji with *Register Virtual Stack Slices*.)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 probabilities = np.stack([dt.predict_probability(model, one) for one in series.images])
 found = np.stack([dt.label_nuclei(one) for one in probabilities])
 cuts_found = [one.max() for one in found]
@@ -598,7 +598,7 @@ exercises.check("5.4", count_nuclei)
 # %%
 exercises.hint("5.4")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 print("nuclei in the toy:   ", count_nuclei(toy))
 print("nuclei in the series:", count_nuclei(found))
 
@@ -635,7 +635,7 @@ def count_sections(linked):
 # outlines, numbered afresh, where only linking can fail, and those that the model found. *Predict:*
 # will the model's number of nuclei come out too high or too low?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 renumbered = [np.unique(one, return_inverse=True)[1] for one in series.labels]
 afresh = np.stack(renumbered).reshape(series.labels.shape)
 linked = {"true outlines": link(afresh), "model's outlines": link(found)}
@@ -673,7 +673,7 @@ for ax, (who, stack) in zip(axes, linked.items(), strict=True):
 #
 # What kind of mistake is left? We compare each true nucleus with the model's, pixel by pixel.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 stack = linked["model's outlines"]
 lengths = count_sections(stack)
 kept = np.where(np.isin(stack, lengths.index[lengths >= 2]), stack, 0)
@@ -728,7 +728,7 @@ _ = ax.legend()
 # sections only. The triangles add the model's outlines and the links. Far below the line lie nuclei
 # that were split or missed in part, far above it those that were merged.*
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for who, estimates in (("true outlines", cavalieri), ("model's outlines", by_model)):
     error = (estimates / true_volume[estimates.index] - 1).abs().median()
     print(f"{who:17} error of one nucleus, median  {100 * error:3.0f} %")
@@ -745,7 +745,7 @@ for who, stack in (("true outlines", series.labels), ("model's outlines", found)
 # third and fourth section of the true outlines. Which will suffer more, the number or the total
 # volume?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for step in (1, 2, 3, 4):
     fewer = afresh[::step]
     number = count_sections(link(fewer)).size
@@ -801,7 +801,7 @@ _ = figure.colorbar(shown, ax=axes[1], label="4 p (1 - p)", shrink=0.8)
 # the same section far **out of focus**; and **clouds**, with no embryo at all. *Predict:* in which
 # of them will it find nuclei, and in which will it be uncertain?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 plain, plain_true = series.images[18], series.labels[18]
 clouds = gaussian_filter(np.random.default_rng(1).random((256, 256)), 6)
 strangers = {
@@ -838,7 +838,7 @@ _ = ax.legend()
 # How can that be? We take the sections in three groups, from little to much doubt, and then ask of
 # every nucleus that was missed: did the model at least see *something* there?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 order = [number for number in np.argsort(doubt) if cuts_true[number]]
 third = len(order) // 3
 for who, some in (("least", order[:third]), ("most", order[-third:])):
@@ -857,7 +857,7 @@ print(f"{len(highest)} cuts were missed; in {nothing} of them the probability no
 # not a certificate. When it is on, look. When it is off, look as well. What it is good for is an
 # order in which to look. The folder, the most doubtful picture first:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 lights = {}
 for file in files[:50]:
     answer = dt.predict_probability(model, dt.read_image(file))

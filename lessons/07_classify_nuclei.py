@@ -360,7 +360,7 @@ _ = ax.legend(fontsize="small", ncols=2)
 # devotools (its model card, `devotools/weights/README.md`, says how it was made). *Predict:* what
 # is the accuracy of a program that says *interphase* to everything?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 rare = replace(clear, clumps=0.02, blobs=0.02)  # most nuclei are finely speckled
 drawn = [dt.synthesize_series(sections=5, seed=n, appearance=rare) for n in range(3000, 3040)]
 quiet = [one for one in drawn if (one.nuclei["state"] == "condensed").mean() < 0.2]
@@ -414,7 +414,7 @@ def balanced(true, called):
 # %%
 exercises.check("7.1", balanced)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for name, answer in answers.items():
     print(f"{name:18} balanced accuracy {dt.balanced_accuracy(true, answer):.2f}")
 assert dt.balanced_accuracy(true, called) > 0.7
@@ -484,7 +484,7 @@ sure_and_right = {
     "interphase": np.flatnonzero((test.classes == 0) & (said < 0.15)),
 }
 
-# %%
+# %% tags=["nbval-ignore-output"]
 # alt: Two rows, a condensed and an interphase nucleus, with three maps each. Condensed: a small
 #   grey patch lights up the clump, a large one the whole nucleus, a black one nearly nothing.
 #   Interphase: grey patches change nothing, a black one turns the middle blue.
@@ -596,7 +596,7 @@ _ = ax.set(ylim=(0, 1.03))
 # of probability its state is `unsure`. *Predict:* as the limit rises, what becomes of the share of
 # right answers among those that are left, and what is the price?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 probability = condensed_probability(few.crops)
 sure = np.maximum(probability, 1 - probability)  # of the likelier state
 print(f"limit of the shipped classifier: {model.limit:.2f}")
@@ -616,7 +616,7 @@ for limit in sorted({0.5, 0.7, 0.9, 0.99, round(model.limit, 2)}):
 # each section the shipped models find the nuclei and tell their states. `link_sections` gives a
 # nucleus one number through all its sections, as you did by hand in lesson 5.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 whole = replace(rare, zoom=0, magnification=(110, 110))  # the whole embryo in the frame
 series = dt.synthesize_series(nuclei=40, sections=24, size=384, seed=4002, appearance=whole)
 finder = dt.load_model("nuclei")
@@ -728,7 +728,7 @@ exercises.check("7.4", count_condensed)
 # probabilities is the nucleus's. And as in lesson 5, what is seen in one section only is left out.
 # *Predict:* is the interval by nuclei wider or narrower than that by cuts? Which do you believe?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 votes = calls.groupby("label")["condensed_probability"].agg(["mean", "size"])
 votes = votes[votes["size"] >= 2].reset_index()
 nuclei = classification.states_table(votes["label"], votes["mean"], model.limit)
@@ -750,7 +750,7 @@ print(f"truth   {(shown['state'] == 'condensed').mean():.2f} of {len(shown)} nuc
 # calls**. How much do those matter? We take the shares of right answers from the confusion matrix,
 # and ask what such a classifier would say on average. *Predict* the first line.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 sensitivity, specificity = called[true].mean(), (~called[~true]).mean()
 print(f"found of the condensed {sensitivity:.2f}, left alone of the others {specificity:.2f}")
 for share in (0.01, 0.05, 0.2, 0.5):
