@@ -47,7 +47,7 @@ TRAIN_FROM, VALIDATION_FROM, TEST_FROM = 4_000_000_000, 4_100_000_000, 4_200_000
 SECTIONS = 2  # of each embryo to learn from: more embryos teach more than more sections
 VALIDATION_SECTIONS = 3
 BATCH = 32
-WANTED = 0.95  # share of the states said, if not "unsure", that is to be right
+WANTED = 0.98  # share of the states said, if not "unsure", that is to be right
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:

@@ -176,7 +176,7 @@ def _speckles(
 
 def _blobs(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Generator) -> None:
     """Strew short dark rods through the nuclear ball; a section shows those near its plane."""
-    count = int(np.exp(rng.uniform(np.log(30), np.log(400))))
+    count = int(np.exp(rng.uniform(np.log(60), np.log(400))))
     size = rng.uniform(0.8, 1.5) * 0.26 / count ** (1 / 3)
     places = rng.uniform(-0.9, 0.9, (count, 3))
     turns, lengths = rng.uniform(0, np.pi, count), rng.uniform(0.1, 1.8, count) * size
@@ -202,15 +202,15 @@ def _clumps(patch: _Patch, nucleus: NucleusCut, black: float, rng: np.random.Gen
     cover = np.zeros(patch.tone.shape, np.uint8)
     centre = rng.normal(0, 0.2 * scale, 2) + (patch.row, patch.col)
     spread = rng.uniform(0.12, 0.3) * scale
-    for _ in range(int(rng.integers(1, 6))):
+    for _ in range(int(rng.integers(2, 6))):
         row, col = centre + rng.normal(0, spread, 2)
         if rng.random() < 0.4:
-            fill(cover, crumb(rng, row, col, max(0.9, scale * rng.uniform(0.06, 0.2)), 0.35), 255)
+            fill(cover, crumb(rng, row, col, max(1.2, scale * rng.uniform(0.08, 0.2)), 0.35), 255)
             continue
         bends = int(rng.integers(2, 5))
         path = np.cumsum(rng.normal(0, 0.2 * scale, (bends, 2)), axis=0) + (col, row)
-        stroke(cover, path, int(round(scale * rng.uniform(0.07, 0.18))))
-    _lay(patch, cover, black, rng.uniform(0.65, 1.0), rng.random() < 0.5)
+        stroke(cover, path, max(2, int(round(scale * rng.uniform(0.08, 0.18)))))
+    _lay(patch, cover, black, rng.uniform(0.8, 1.0), rng.random() < 0.5)
 
 
 def _nucleolus(patch: _Patch, nucleus: NucleusCut, dark: float, rng: np.random.Generator) -> None:
