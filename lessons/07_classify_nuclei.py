@@ -51,9 +51,10 @@ from devotools.pipeline.linking import link_sections
 # an embryo is dividing at the moment when it was fixed.
 #
 # Our drawings know both states, since we drew them. Specks may be fine or coarse, and a single
-# round body, the *nucleolus*, is interphase as well. There is a third kind, `mixed`, which shows
-# specks *and* clumps, and which two careful people would call differently. *Look first at how the
-# dark stuff is spread, then at how much of it there is:* which of the two tells the states apart?
+# round body, the *nucleolus*, is interphase as well, and so is a nucleus that shows nothing at all.
+# There is a third kind, `mixed`, which shows clumps *among* specks or blobs, and which two careful
+# people would call differently. *Look first at how the dark stuff is spread, then at how much of it
+# there is:* which of the two tells the states apart?
 
 # %%
 clear = dt.Appearance(zoom=1, pale_probability=0, dim_nuclei=0).without("clutter", "degradation")
@@ -67,9 +68,9 @@ def window(image, labels, number, side=60):
 
 
 # %%
-# alt: Three rows of six nuclei, each a bright disc in dark cytoplasm. Interphase: fine specks,
-#   evenly spread. Condensed: one to a few black rods or lumps in an otherwise clear disc. Mixed:
-#   both at once. A bar gives the scale.
+# alt: Three rows of six nuclei, each a bright disc in dark cytoplasm. Interphase: specks or blobs,
+#   fine or coarse, all over the disc. Condensed: a few black rods or lumps in an otherwise clear
+#   disc. Mixed: both at once. A bar gives the scale.
 examples = {"speckled": [], "condensed": [], "mixed": []}
 for seed in range(300, 312):
     one = dt.synthesize_series(nuclei=14, sections=5, seed=seed, appearance=clear)
@@ -87,7 +88,8 @@ for row, (state, pictures) in zip(axes, examples.items(), strict=True):
 
 # %% [markdown]
 # *Figure 1. Nuclei of drawn embryos. Above, interphase; in the middle, condensed; below, mixed,
-# which belongs to neither and is left out when two classes are taught or scored.*
+# which belongs to neither and is left out when two classes are taught or scored. Some are hard: a
+# condensed nucleus whose clumps lie together looks much like one with a nucleolus.*
 #
 # How the dark is *spread* tells more than how much of it there is. Now three warnings, for the word
 # *dividing* promises more than a picture holds:
@@ -99,7 +101,9 @@ for row, (state, pictures) in zip(axes, examples.items(), strict=True):
 #   metaphase of the first division there still are membranes, with holes in them. [Rahman and
 #   others, 2020](https://pmc.ncbi.nlm.nih.gov/articles/PMC7041684).)
 # - **A section is a slice.** The knife may pass beside the clumps. Such a cut looks empty, and what
-#   it looks like is all that a network can answer.
+#   it looks like is all that a network can answer. Our drawings are kinder: there a condensed
+#   nucleus shows clumps in every section. So the scores below know nothing of such cuts, and on
+#   real sections they would be lower.
 #
 # So we measure the *fraction of nuclei with condensed chromatin*, among those that can be found. We
 # shall call it a mitotic index, as people do, and remember that it is a stand-in.
@@ -111,8 +115,9 @@ for row, (state, pictures) in zip(axes, examples.items(), strict=True):
 # *Predict:* would you cut close to the outline, or leave the neighbourhood in?
 
 # %%
-# alt: One nucleus cut out three times. Left, cut at the outline, the disc fills the picture. In
-#   the middle, a rim of cytoplasm round it. Right, the nucleus small among granules and neighbours.
+# alt: One nucleus cut out three times. Left, cut at the outline, the nucleus fills the picture, and
+#   its edge is cut off. In the middle, a rim of cytoplasm round it. Right, the nucleus small among
+#   granules and neighbours.
 picked = max(one.nuclei["id"], key=lambda number: (one.labels[2] == number).sum())
 only = np.where(one.labels[2] == picked, picked, 0)
 _, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), layout="constrained")
@@ -121,7 +126,8 @@ for ax, context in zip(axes, (1, 2, 4), strict=True):
     _ = dt.show_image(crop, ax, title=f"{context} x its diameter")
 
 # %% [markdown]
-# *Figure 2. The same nucleus with more and more of its surroundings, 64 x 64 pixels each.*
+# *Figure 2. The same nucleus with more and more of its surroundings, 64 x 64 pixels each. There is
+# no bar for the scale: each crop is enlarged by another factor.*
 #
 # Too close, and an outline that is a little wrong cuts off what matters; nor does the network see
 # how bright cytoplasm is. Too wide, and the nucleus is a few pixels, and the neighbours talk, too.
@@ -152,10 +158,10 @@ for name, data in (("to learn from", learn), ("to test", test)):
 # ## A trap before we begin
 #
 # Real series are cut finely: a nucleus is met by many sections, one nearly like the other. Suppose
-# that you label all nuclei of ten such series and set aside every third *crop* for the test. To see
-# what that is worth we need no network. The following program is a mere copycat: for each test crop
-# it looks for the crop among the labelled ones that is most alike, pixel by pixel, and copies its
-# answer. It knows nothing of chromatin. (You met its like in lesson 1.)
+# that you label all nuclei of ten such series and set aside three in ten *crops*, at random, for
+# the test. To see what that is worth we need no network. The following program is a mere copycat:
+# for each test crop it looks for the crop among the labelled ones that is most alike, pixel by
+# pixel, and copies its answer. It knows nothing of chromatin. (You met its like in lesson 1.)
 
 # %%
 dense = draw(range(700, 710), nuclei=20, sections=40)
@@ -233,17 +239,19 @@ _ = ax.legend(ncols=3, fontsize="small")
 # The network of lesson 3 turns a picture into features, coarser and richer from stage to stage, and
 # its head makes a mask of them. A **classifier** has the same encoder and a smaller head: the
 # features of the last stage are averaged over the crop, 512 numbers, and a single layer makes two
-# logits of them, one for each state.
+# logits of them, one for each state. The state with the larger logit is the answer, and its
+# probability is the sigmoid of the difference of the two. (With more than two states the same idea
+# is called *softmax*.)
 #
 # The shipped encoder has seen thousands of nuclei. So why not keep it as it is, **frozen**, and let
 # only the head learn? `learn("head")` says so, and `fit` is the loop of lesson 3, with another
 # task: it keeps the epoch with the best balanced accuracy. You have labelled a hundred crops, fifty
-# of each state; ten embryos are kept aside to choose by. As in lesson 6 the crops stand in the list
-# again and again, and are turned and changed in light each time.
+# of each state; ten embryos are kept aside to choose by (validation, as in lesson 3). As in lesson
+# 6 the crops stand in the list again and again, and are turned and changed in light each time.
 #
 # To compare, we do the same with an encoder of *random numbers*, which has seen nothing at all.
 #
-# *Predict* both balanced accuracies on the test embryos, whose nuclei you could tell at a glance.
+# *Predict* both balanced accuracies on the test embryos, whose nuclei you can mostly tell by eye.
 
 # %%
 aside = np.isin(learn.embryo, np.unique(learn.embryo)[-10:])
@@ -277,16 +285,17 @@ for name, weights in (("random numbers", None), ("segmentation", "nuclei")):
     _ = train(frozen, rate=1e-2)
     frozen_score = score(frozen)
     print(f"frozen encoder, {name:14} {frozen_score:.2f}")
+    assert frozen_score < 0.7, "hardly better than a coin"
 
 # %% [markdown]
-# Near a coin, both of them. All that the shipped encoder knows is of no more use here than knowing
-# nothing. A likely reason: it was trained to say *nucleus*, whatever is inside. A nucleus with
-# specks and one with clumps had to get the same answer, so nothing rewarded it for keeping them
-# apart. **Features carry what the old question needed.**
+# Hardly better than a coin, both of them. All that the shipped encoder knows is of no more use here
+# than knowing nothing. A likely reason: it was trained to say *nucleus*, whatever is inside. A
+# nucleus with specks and one with clumps had to get the same answer, so nothing rewarded it for
+# keeping them apart. **Features carry what the old question needed.**
 #
 # Now let the encoder change as well: **all weights** learn, from the same start and with the same
-# hundred crops. That takes longer, for every step goes back through the whole network. *Predict*
-# again.
+# hundred crops. That takes longer, for every step goes back through the whole network. (A head
+# alone bears longer steps than a whole network, so the learning rates differ.) *Predict* again.
 
 # %% tags=["nbval-ignore-output"]
 dt.seed_everything(0)
@@ -302,7 +311,8 @@ assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 # It has learned to look inside. Did the start help, or would any have done? It was measured
 # beforehand (`python benchmarks/transfer.py`): from 10, 100 and 1,000 labelled crops, half of each
 # state. Three runs each, with *other* embryos and another seed, all for the same number of steps,
-# scored on the same test embryos. The ways to begin:
+# scored on the same test embryos. To use for one question what was learned for another is called
+# *transfer*. The ways to begin:
 #
 # - **frozen:** the segmentation encoder as it is, and a head on it;
 # - **from segmentation:** the same encoder, and all weights learn;
@@ -340,7 +350,8 @@ _ = ax.legend(fontsize="small", ncols=2)
 
 # %% [markdown]
 # *Figure 4. What a number of labelled crops gives. Points are means over runs, bars their standard
-# deviation. Your own run had fewer steps, and crops of fewer embryos.*
+# deviation. Your own run had fewer steps and was scored on other test embryos, so compare it
+# roughly. Each run had 40 more labelled crops to choose the epoch by: even* 10 *means 50 labels.*
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
 # random numbers makes no difference that three runs could show; see how the bars overlap. In lesson
@@ -351,12 +362,14 @@ _ = ax.legend(fontsize="small", ncols=2)
 #
 # So the rule is not *always start from a trained network*, but *try it, and count the runs*. And
 # with ten crops it is a lottery, whatever the start. The shipped classifier starts from the
-# segmentation encoder, too; it has seen thousands of crops, so its start hardly matters.
+# segmentation encoder, too; it has seen far more crops than the figure reaches, and as the lines
+# meet at 1,000, its start should hardly matter.
 #
 # ## A rare state
 #
-# In our drawings so far a third of the nuclei was condensed. In an embryo between two waves of
-# division it may be one in ten. We draw such embryos, and ask the classifier that comes with
+# In our drawings so far a quarter to a half of the nuclei was condensed. In an embryo between two
+# waves of division it may be one in ten. We draw embryos, keep those with fewer than one condensed
+# nucleus in five, and ask the classifier that comes with
 # devotools (its model card, `devotools/weights/README.md`, says how it was made). *Predict:* what
 # is the accuracy of a program that says *interphase* to everything?
 
@@ -378,7 +391,9 @@ for name, answer in answers.items():
 # The lazy program finds nothing at all, and accuracy hardly holds it against it. **Accuracy** is a
 # share of all nuclei, so the common state decides it nearly alone. A **confusion matrix** hides
 # nothing: a row for each true state, a column for each answer. *Look along the lower row:* of the
-# condensed nuclei, how many were found?
+# condensed nuclei, how many were found? Then *look down the right column:* of those that were
+# *called* condensed, how many are? That is the precision of lesson 4. Where a state is rare it can
+# be low although both rows look good.
 
 # %%
 # alt: Two confusion matrices of 2 by 2. The classifier has most of its counts on the diagonal in
@@ -420,6 +435,8 @@ for name, answer in answers.items():
 assert dt.balanced_accuracy(true, called) > 0.7
 
 # %% [markdown]
+# Balanced accuracy goes by rows. It does not see the right column, so look at that as well.
+#
 # ## What did it look at?
 #
 # A network that is right may be right for the wrong reason: perhaps condensed nuclei merely lie in
@@ -430,8 +447,9 @@ assert dt.balanced_accuracy(true, called) > 0.7
 # ## Exercise 7.2: cover a square
 #
 # Return a copy of `crop` (H, W) in which the square whose upper left corner is at `row`, `col`, and
-# whose sides have `side` pixels, is covered. With what? Choose so that the network cannot take the
-# patch for something that it knows.
+# whose sides have `side` pixels, is covered. With what? Take one brightness for the whole square,
+# computed from the whole crop, such that the patch is neither dark like a clump nor bright like
+# resin: its mean.
 
 # %%
 def cover(crop, row, col, side):
@@ -485,10 +503,11 @@ sure_and_right = {
 }
 
 # %% tags=["nbval-ignore-output"]
-# alt: Two rows, a condensed and an interphase nucleus, with three maps each. Condensed: a small
-#   grey patch lights up the clump, a large one the whole nucleus, a black one nearly nothing.
-#   Interphase: grey patches change nothing, a black one turns the middle blue.
-ways = {"grey, 12 pixels": (12, None), "grey, 24 pixels": (24, None), "black, 12": (12, 0.0)}
+# alt: Two rows, a condensed and an interphase nucleus, with three maps each; a thin white circle
+#   shows where the nucleus lies. Condensed: a small patch of mean brightness lights up the clump, a
+#   large one most of the nucleus, a black one nearly nothing. Interphase: patches of mean
+#   brightness change little, a black one turns the middle blue.
+ways = {"mean, 12 pixels": (12, None), "mean, 24 pixels": (24, None), "black, 12": (12, 0.0)}
 figure, axes = plt.subplots(2, 4, figsize=(9.4, 4.8), layout="constrained")
 for row, (state, numbers) in zip(axes, sure_and_right.items(), strict=True):
     crop = test.crops[numbers[2], 0]
@@ -498,21 +517,22 @@ for row, (state, numbers) in zip(axes, sure_and_right.items(), strict=True):
         reach = (side / 2, 64 - side / 2, 64 - side / 2, side / 2)  # middles of the squares
         shown = ax.imshow(fall, cmap="cividis", vmin=-1, vmax=1, extent=reach)
         ax.set(title=name, xlim=(0, 64), ylim=(64, 0), xticks=[], yticks=[])
+        _ = ax.add_patch(plt.Circle((32, 32), 16, fill=False, color="white", linewidth=0.8))
 _ = figure.colorbar(shown, ax=axes, label="fall of the probability of condensed", shrink=0.8)
 fooled = -fall.min()  # of the last map: black on the interphase nucleus
-print(f"a black patch makes the interphase nucleus condensed by up to {fooled:.2f} more")
+print(f"a black patch raises its probability of condensed by up to {fooled:.2f}")
 assert fooled > 0.2
 
 # %% [markdown]
 # *Figure 6. What covering changes. Yellow: with the square here, less is left of* condensed. *Blue:
-# it becomes more probable. Grey: nothing changes. The frame round each map is where the middle of
-# no square can lie.*
+# it becomes more probable. Grey: nothing changes. White circle: about where the nucleus lies. No
+# square can have its middle in the white frame.*
 #
 # In the second column of the upper row the evidence lies on the dark clump, and the cytoplasm does
 # not matter. That is reassuring. Now the limits, which the same figure shows:
 #
-# - **The map has the size of its patch.** With a large one the whole nucleus seems to matter, for
-#   it covers the clump from anywhere. Neither map is *the* right one.
+# - **The map has the size of its patch.** With a large one most of the nucleus seems to matter,
+#   since the square covers the clump from far off. Neither map is *the* right one.
 # - **A patch says something, too.** In the last column black squares were used, as people often do.
 #   On the condensed nucleus they seem to show that the clump does not matter: they cover it with
 #   something just as dark. On the interphase nucleus they *make* a clump, and the map turns blue
@@ -561,8 +581,9 @@ exercises.check("7.3", calibration_error)
 # %% [markdown]
 # There is a simple cure. Logits that are too large make probabilities that are too sure, so divide
 # all of them by one number, the **temperature**. No answer changes, only how sure it is. The number
-# is chosen on nuclei that were not trained on: here on half of the test embryos, and judged on the
-# other half.
+# is chosen on nuclei that were not trained on. We have no further embryos at hand, so we divide the
+# test embryos: one half becomes validation data and chooses the temperature, the other half stays
+# the test.
 
 # %% tags=["nbval-ignore-output"]
 # alt: Share of right answers against confidence, with a dashed diagonal. Orange squares, as
@@ -572,7 +593,8 @@ half = np.isin(test.embryo, np.unique(test.embryo)[::2])
 logits = classification.predict_logits(own, test.crops)
 temperature = classification.fit_temperature(logits[half], test.classes[half])
 _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
-looks = {1.0: ("as trained", "s", "--", "#D55E00"), temperature: ("divided", "o", "-", "#0072B2")}
+cured = "divided by the temperature"
+looks = {1.0: ("as trained", "s", "--", "#D55E00"), temperature: (cured, "o", "-", "#0072B2")}
 for divisor, (name, marker, line, colour) in looks.items():
     probability = classification.to_probability(logits[~half], divisor)
     sure = probability.max(axis=1)
@@ -585,8 +607,8 @@ _ = ax.set(ylim=(0, 1.03))
 
 # %% [markdown]
 # *Figure 7. Reliability of the network that you trained, on test embryos that the temperature was
-# not chosen by. The area of a dot grows with the number of nuclei in its bin; those with few jump
-# about. Below the diagonal: too sure.*
+# not chosen by. Confidence is the probability of the state that was said. The area of a dot grows
+# with the number of nuclei in its bin; those with few jump about. Below the diagonal: too sure.*
 #
 # Networks that have gone through the same crops again and again are mostly too sure, and a
 # temperature above 1 takes that back. One number mends the average, not each bin. And it is honest
@@ -608,7 +630,7 @@ for limit in sorted({0.5, 0.7, 0.9, 0.99, round(model.limit, 2)}):
 # %% [markdown]
 # Saying *unsure* is cheap as long as the doubtful are few, and a bias where they are not: if dim
 # nuclei are unsure, and dividing ones are dim, then what is left is not the embryo any more. So the
-# unsure ones are counted, and their number stands beside every result.
+# unsure ones are left out of a fraction, and their number stands beside it.
 #
 # ## A mitotic index along a series
 #
@@ -617,7 +639,7 @@ for limit in sorted({0.5, 0.7, 0.9, 0.99, round(model.limit, 2)}):
 # nucleus one number through all its sections, as you did by hand in lesson 5.
 
 # %% tags=["nbval-ignore-output"]
-whole = replace(rare, zoom=0, magnification=(110, 110))  # the whole embryo in the frame
+whole = replace(rare, zoom=0, magnification=(110, 110))  # most of the embryo in the frame
 series = dt.synthesize_series(nuclei=40, sections=24, size=384, seed=4002, appearance=whole)
 finder = dt.load_model("nuclei")
 found = [dt.label_nuclei(dt.predict_probability(finder, image)) for image in series.images]
@@ -627,27 +649,38 @@ calls = pd.concat([table.assign(section=number) for number, table in enumerate(t
 calls.head(4).round(2)
 
 # %% [markdown]
-# Never believe a row that you have not seen. *Look at the letters:* C is condensed, I interphase,
-# and a question mark unsure. With which would you quarrel?
+# `label` is the number of a nucleus through all sections, `state_probability` is that of the
+# likelier state. (The first sections hold no nucleus.)
+#
+# Never believe a row that you have not seen. *Look at the letters:* C is condensed, I interphase, a
+# question mark unsure, and a star marks what is wrong. Which of the wrong ones would you have
+# called better?
 
 # %%
 # alt: Three sections of the embryo with solid orange outlines round the nuclei and a letter beside
-#   each: C, I, or a question mark.
+#   each: C, I, or a question mark. A wrong C or I has a star.
 letters = {"condensed": "C", "interphase": "I", "unsure": "?"}
+state_of = series.nuclei.set_index("id")["state"].replace("speckled", "interphase")
+rows, cols = np.nonzero((series.labels > 0).any(axis=0))  # where nuclei are in any section
+view = np.s_[max(rows.min() - 15, 0) : rows.max() + 15, max(cols.min() - 15, 0) : cols.max() + 15]
 box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1}
 style = {"color": "white", "va": "center", "bbox": box}
-_, axes = plt.subplots(1, 3, figsize=(10.5, 3.8), layout="constrained")
+_, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 for ax, section in zip(axes, (8, 12, 16), strict=True):
-    pair, size = (series.images[section], linked[section]), series.pixel_size_um
-    _ = dt.show_overlay(*pair, ax, title=f"section {section}", pixel_size_um=size)
-    for nucleus, state in zip(
-        dt.measure_nuclei(linked[section]).itertuples(), tables[section]["state"], strict=True
-    ):
-        beside = nucleus.centroid_col + np.sqrt(nucleus.area_px / np.pi) + 8
-        _ = ax.text(beside, nucleus.centroid_row, letters[state], **style)
+    labels, truly = linked[section][view], series.labels[section][view]
+    seen = {"title": f"section {section}", "pixel_size_um": series.pixel_size_um}
+    _ = dt.show_overlay(series.images[section][view], labels, ax, **seen)
+    said_of = tables[section].set_index("label")["state"]
+    for nucleus in dt.measure_nuclei(labels).itertuples():
+        said = said_of[nucleus.label]
+        below = np.bincount(truly[labels == nucleus.label]).argmax()  # the true nucleus, or 0
+        wrong = said != "unsure" and state_of.get(below) not in (said, "mixed")
+        beside = nucleus.centroid_col + np.sqrt(nucleus.area_px / np.pi) + 4
+        _ = ax.text(beside, nucleus.centroid_row, letters[said] + "*" * wrong, **style)
 
 # %% [markdown]
-# *Figure 8. Three sections with the calls.*
+# *Figure 8. Three sections with the calls: C condensed, I interphase, ? unsure. A star says that
+# the call is not the true state, or that there is no nucleus at all.*
 #
 # ### An interval for a fraction
 #
@@ -674,7 +707,6 @@ for condensed, counted in ((0, 10), (1, 4), (25, 100), (250, 1000)):
 # alt: Fraction condensed against the section. Orange dots with long bars, found, jump about; most
 #   bars reach over a third of the scale. Blue squares, true, lie within nearly all of them.
 by_section = [dt.mitotic_index(table) for table in tables]
-state_of = series.nuclei.set_index("id")["state"]
 truth = []
 for labels in series.labels:
     states = state_of[np.unique(labels[labels > 0])]
@@ -691,18 +723,22 @@ _ = ax.legend(ncols=2)
 
 # %% [markdown]
 # *Figure 9. The course along the series, as found (orange dots, with Wilson's interval) and as it
-# is (blue squares). Sections without a nucleus that was told have no dot.*
+# is (blue squares). Sections in which no nucleus has a state have no dot.*
 #
-# Is there a wave of division in the middle of the embryo? There is none: in our drawings the states
-# do not depend on the place. A section has a handful of nuclei, and the bars are so long that
-# nearly any course fits through them. The ups and downs of single sections are mostly chance, so do
-# not tell stories about them. Should one add up all sections, then? Careful.
+# Is there a wave of division in the middle of the embryo? None was drawn: in our drawings the state
+# of a nucleus does not depend on its place. The true line is smooth because neighbouring sections
+# cut the same few nuclei, so one condensed nucleus lifts several squares in a row. A section has a
+# handful of nuclei, and the bars are so long that nearly any course fits through them. The ups and
+# downs of single sections are mostly chance, so do not tell stories about them. Should one add up
+# all sections, then? Careful.
 #
 # ## Exercise 7.4: count each nucleus once
 #
 # A table has a row for each *cut*: `ids` is the number of its nucleus, and `states` what was said,
-# "condensed", "interphase" or "unsure"; two arrays. All cuts of a nucleus say the same here. Return
-# two numbers: how many *nuclei* are condensed, and of how many that is.
+# "condensed", "interphase" or "unsure"; two arrays. The rows stand in the order of the sections, so
+# the cuts of a nucleus need not follow each other. All cuts of a nucleus say the same here. Return
+# two numbers: how many *nuclei* are condensed, and how many have a state at all, condensed or
+# interphase. An unsure one belongs to neither number.
 
 # %%
 def count_condensed(ids, states):
@@ -725,7 +761,8 @@ exercises.check("7.4", count_condensed)
 
 # %% [markdown]
 # In our table the cuts of a nucleus need not agree. We let them vote: the mean of their
-# probabilities is the nucleus's. And as in lesson 5, what is seen in one section only is left out.
+# probabilities is the nucleus's. (The command weighs each cut with its area; we leave that out to
+# keep the cell short.) And as in lesson 5, what is seen in one section only is left out.
 # *Predict:* is the interval by nuclei wider or narrower than that by cuts? Which do you believe?
 
 # %% tags=["nbval-ignore-output"]
@@ -742,13 +779,16 @@ print(f"truth   {(shown['state'] == 'condensed').mean():.2f} of {len(shown)} nuc
 # %% [markdown]
 # Counting cuts promises more than there is: each nucleus was asked several times, and that is no
 # news about the embryo. So its interval is too narrow. And the fractions may differ as well, for
-# large nuclei are cut more often than small ones, and have more votes.
+# large nuclei are cut more often than small ones, and have more votes. Which of the two lies nearer
+# to the truth is chance in one embryo, and depends on wrong and unsure calls; what is decided here
+# is the width of the interval.
 #
 # What does even the wider interval not know? It holds what *chance* does with so few nuclei. It
 # knows nothing of the nuclei that were not found, nothing of other embryos (cells of a lineage
 # divide in step, so forty nuclei of one embryo are not forty opinions), and nothing of **wrong
 # calls**. How much do those matter? We take the shares of right answers from the confusion matrix,
-# and ask what such a classifier would say on average. *Predict* the first line.
+# and ask what such a classifier would say on average. *Predict* what it says where truly one in a
+# hundred is condensed.
 
 # %% tags=["nbval-ignore-output"]
 sensitivity, specificity = called[true].mean(), (~called[~true]).mean()
@@ -761,15 +801,17 @@ for share in (0.01, 0.05, 0.2, 0.5):
 # A condensed nucleus that is missed pulls the index down, an interphase one that is called
 # condensed pulls it up, and which of the two wins depends on the share itself. Where hardly any
 # nucleus divides, the index is made of mistakes: a small part of the many interphase nuclei is more
-# than all the condensed ones. So an index near 0 says *few*, and not how few. (Saying *unsure*
-# helps here.) Compare embryos that were measured alike, look at every nucleus that was called
-# condensed where they are few, and say with the number how good the classifier was, and on what.
+# than all the condensed ones. So where few divide, an index says *few at most*, and not how few.
+# (Saying *unsure* may help here.) Compare embryos that were measured alike, look at every nucleus
+# that was called condensed where they are few, and say with the number how good the classifier was,
+# and on what.
 #
 # ## What to take along
 #
 # - Features carry what the old question needed. Test whether the start helps: it may not.
 # - Toss coins for labels: whatever predicts them leaks. Split by embryo.
-# - Of a rare state report balanced accuracy and the confusion matrix, never accuracy alone.
+# - Of a rare state report balanced accuracy and the confusion matrix, read along its rows and down
+#   its columns, never accuracy alone.
 # - A map shows where the evidence was for *this* patch. It depends on what you cover with.
 # - Calibrate before you add up, and count the unsure ones beside the rest.
 # - An index comes with its interval, in nuclei and not in cuts, and for one embryo.
