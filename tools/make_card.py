@@ -37,7 +37,9 @@ beside it.
 - **Data**: {pool} drawn sections, each of another embryo (`devotools.synthetic`). **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
-  {device}, torch {torch}.
+  {device}, torch {torch}. Since then clumps of chromatin are drawn a little thicker and darker, two
+  or more in a nucleus, and nuclei with few rods are no longer drawn: the training pictures had both
+  kinds. The figures on drawn embryos below are of the drawings as they are now.
 - **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
   is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections}
   drawn validation sections: {sides}.
