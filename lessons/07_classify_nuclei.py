@@ -508,9 +508,10 @@ sure_and_right = {
 #   large one most of the nucleus, a black one nearly nothing. Interphase: patches of mean
 #   brightness change little, a black one turns the middle blue.
 ways = {"mean, 12 pixels": (12, None), "mean, 24 pixels": (24, None), "black, 12": (12, 0.0)}
+chosen = {"condensed": 2, "interphase": 6}  # the third and the seventh of them
 figure, axes = plt.subplots(2, 4, figsize=(9.4, 4.8), layout="constrained")
-for row, (state, numbers) in zip(axes, sure_and_right.items(), strict=True):
-    crop = test.crops[numbers[2], 0]
+for row, (state, which) in zip(axes, chosen.items(), strict=True):
+    crop = test.crops[sure_and_right[state][which], 0]
     _ = dt.show_image(crop, row[0], title=state)
     for ax, (name, (side, tone)) in zip(row[1:], ways.items(), strict=True):
         fall = occlusion(crop, side, tone)
@@ -542,9 +543,9 @@ assert fooled > 0.2
 # - **Where is not why.** The map says that the clump counts. It does not say whether darkness,
 #   shape or size made it count.
 #
-# It is also one nucleus of each kind, the third, chosen because all of this shows in it. Put
-# `numbers[0]` or `numbers[7]` into the cell and look again, before you tell anybody what *the*
-# network looks at: some interphase nuclei are hardly fooled, others more.
+# It is also one nucleus of each kind, *chosen because all of this shows in it*. Change the numbers
+# behind `chosen` and look again, before you tell anybody what *the* network looks at: of the first
+# ten interphase nuclei some are fooled by a black square, others hardly at all.
 #
 # ## Can the probability be believed?
 #
