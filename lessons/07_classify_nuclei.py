@@ -612,8 +612,9 @@ _ = ax.set(ylim=(0, 1.03))
 # with the number of nuclei in its bin; those with few jump about. Below the diagonal: too sure.*
 #
 # Networks that have gone through the same crops again and again are mostly too sure, and a
-# temperature above 1 takes that back. One number mends the average, not each bin. And it is honest
-# only for nuclei like those on which it was chosen.
+# temperature above 1 takes that back. One number mends the average, not each bin: the few nuclei of
+# the bins on the left may lie above the diagonal and be moved all the same. And it is honest only
+# for nuclei like those on which it was chosen.
 #
 # What does one do with a nucleus about which the network is in doubt? One says so. Below a *limit*
 # of probability its state is `unsure`. *Predict:* as the limit rises, what becomes of the share of
@@ -654,8 +655,7 @@ calls.head(4).round(2)
 # likelier state. (The first sections hold no nucleus.)
 #
 # Never believe a row that you have not seen. *Look at the letters:* C is condensed, I interphase, a
-# question mark unsure, and a star marks what is wrong. Which of the wrong ones would you have
-# called better?
+# question mark unsure, and a star would mark what is wrong. Where would you have hesitated?
 
 # %%
 # alt: Three sections of the embryo with solid orange outlines round the nuclei and a letter beside
