@@ -239,7 +239,7 @@ def test_a_nucleus_looks_alike_in_all_its_sections():
 
 
 def test_the_drawings_are_those_that_the_published_figures_were_measured_on():
-    """A change that moves pixels asks for new model cards, benchmarks and lessons, then for these."""
+    """A change that moves pixels asks for new cards, benchmarks and lessons, then for these."""
     for seed, mean, labelled, highest in (
         (0, 0.80319, 854, 35),
         (1, 0.75708, 887, 78),
