@@ -419,6 +419,7 @@ per_picture.drop(columns=["seconds", "error"]).head(10)
 # %% tags=["nbval-ignore-output"]
 nuclei = pd.read_csv(results / "nuclei.csv")
 print(len(nuclei), "rows")
+assert len(nuclei) == per_picture["nuclei"].sum(), "the two tables must agree"
 nuclei.head(4).round(2)
 
 # %% [markdown]
@@ -686,6 +687,7 @@ print("with two or more (split):         ", (partners > 1).sum())
 print("with none (missed):               ", (partners == 0).sum())
 print("found that share two (merged):    ", ((shared >= 20).sum(axis=0) > 1).sum())
 print("found where there is no nucleus:  ", len(nowhere))
+assert (partners == 1).mean() > 0.8, "most nuclei should be found and followed"
 
 # %% [markdown]
 # A nucleus that the model misses in one section in the middle of its life is **split**: the link is
@@ -735,6 +737,7 @@ for who, estimates in (("true outlines", cavalieri), ("model's outlines", by_mod
 for who, stack in (("true outlines", series.labels), ("model's outlines", found)):
     error = (stack > 0).sum() * brick / true_volume.sum() - 1
     print(f"{who:17} error of all nuclei together {100 * error:+3.0f} %")
+    assert abs(error) < 0.2, "the total should nearly be right"
 
 # %% [markdown]
 # The last two lines need **no links at all**: all areas that were found, times the thickness. Where
@@ -745,7 +748,7 @@ for who, stack in (("true outlines", series.labels), ("model's outlines", found)
 # third and fourth section of the true outlines. Which will suffer more, the number or the total
 # volume?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 for step in (1, 2, 3, 4):
     fewer = afresh[::step]
     number = count_sections(link(fewer)).size
@@ -850,6 +853,7 @@ for number in sections:
     for true in np.setdiff1d(series.labels[number], [0, *matched]):
         highest.append(probabilities[number][series.labels[number] == true].max())
 nothing = sum(one < 0.2 for one in highest)
+assert f1[order[:third]].mean() > f1[order[-third:]].mean(), "doubt should tell of mistakes"
 print(f"{len(highest)} cuts were missed; in {nothing} of them the probability nowhere reaches 0.2")
 
 # %% [markdown]

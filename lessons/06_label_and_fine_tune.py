@@ -338,7 +338,7 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # package shipped before the present ones, on the drawings of that time; the command measures them
 # with today's.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 stored = files("devotools") / "data" / "fine_tuning.json"
 results = json.loads(stored.read_text(encoding="utf-8"))
 arms = {(arm["name"], arm["labels"]): arm["scores"] for arm in results["arms"]}
@@ -389,7 +389,7 @@ _ = ax.legend(loc="upper left", ncols=2, fontsize="small")
 #
 # And if one does both, turns the pictures round *and* fine-tunes on the same eight?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 for name in ("fine-tuned", "turned round"):
     iou = arms[name, 8]["stained iou"]
     print(f"8 labels, {name:12} IoU {iou['mean']:.2f} +- {iou['sd']:.2f}")
@@ -401,7 +401,7 @@ for name in ("fine-tuned", "turned round"):
 # Does it matter where the eight sections come from? Here are eight of one embryo beside eight of
 # eight:
 
-# %% tags=["nbval-ignore-output"]
+# %%
 for name in ("fine-tuned", "all of one embryo"):
     iou = arms[name, 8]["stained iou"]
     where = "eight embryos" if name == "fine-tuned" else "one embryo"
@@ -454,7 +454,7 @@ assert lost > 0.05, "it should have forgotten something"
 # pictures **nearer** to the old ones before you fine-tune, here by turning them round. *Look at the
 # upper right corner*, where one would like to be.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 # alt: IoU on stained against IoU on ordinary test sections, a marker with bars for each way to
 #   fine-tune. The shipped model and the smaller rate lie far right and low, plain fine-tuning
 #   high and further left. Mixing and turning round lie between, and turning round is higher.
@@ -529,7 +529,7 @@ print(f"the truth itself, scored against ragged masks: IoU {best:.2f}")
 # the same eight stained sections, one with clean masks, one with ragged ones. Which is better, and
 # which one would you *choose* if ragged masks were all you had to test with?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 print("eight stained sections  tested on clean masks  on ragged masks")
 for name, learned in (("fine-tuned", "clean masks"), ("ragged masks", "ragged masks")):
     scores = arms[name, 8]
@@ -585,7 +585,7 @@ print(f"all {len(ious)} sections: {ious.mean():.2f}; three of them: {low:.2f} to
 # And the model was good on such pictures already. Here are stored runs on six *ordinary* sections,
 # with clean and with ragged masks, beside the shipped model. *Look at both columns.*
 
-# %% tags=["nbval-ignore-output"]
+# %%
 print("ordinary test embryos    tested on clean masks  on ragged masks")
 print(f"{'shipped model':25} {shipped['ordinary iou']:20.2f}", end="")
 print(f" {shipped['ordinary iou against ragged masks']:16.2f}")
