@@ -49,6 +49,7 @@ BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 CHECKPOINT_SECONDS = 300
+ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
 
 
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -60,6 +61,11 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start",
+        metavar="MODEL",
+        help='begin with these weights ("nuclei": the shipped ones), not with random ones',
+    )
     parser.add_argument("--device", default=None)
     parser.add_argument(
         "--place",
@@ -138,14 +144,20 @@ class Training:
         self.steps, self.step, self.minutes = arguments.steps, 0, 0.0
         self.best_iou, self.history, self.commit = -1.0, [], commit()
         self.device = choose_device(arguments.device)
-        self.model = build().to(self.device, memory_format=torch.channels_last).train()
+        model = build()
+        self.start = None
+        if arguments.start is not None:
+            begun = load_model(arguments.start)
+            model.load_state_dict(begun.state_dict())
+            self.start = {key: begun.metadata.get(key) for key in ORIGIN}
+        self.model = model.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
         self.best = clone(self.averaged.module)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=arguments.learning_rate, weight_decay=1e-2
         )
         self.peak = arguments.learning_rate
-        keys = ("steps", "pool", "learning_rate", "averaging", "seed")
+        keys = ("steps", "pool", "learning_rate", "averaging", "seed", "start")
         self.settings = {key: getattr(arguments, key) for key in keys}
 
     def learn(self, images: Tensor, masks: Tensor) -> float:
@@ -341,6 +353,7 @@ def finish(training: Training, validation: Drawings, out: Path) -> None:
         "commit": training.commit,
         "data": "drawn embryos only (devotools.synthetic), no real micrograph",
         "settings": training.settings,
+        "start": training.start,
         "minutes": round(training.minutes, 1),
         "device": str(training.device),
         "torch": torch.__version__,

@@ -1,6 +1,6 @@
 """What a plane through an embryo meets: distances and cut nuclei, in pixels of the picture.
 
-**A nucleus counts in a section when** the plane cuts it at `GRAZE` = 0.36 of its full radius or
+**A nucleus counts in a section when** the plane cuts it at `GRAZE` = 0.42 of its full radius or
 more, the cut is at least 6 pixels wide (`MIN_RADIUS` = 3), and at least `MIN_LABEL_PIXELS` = 28 of
 its pixels and `MIN_VISIBLE` = 0.3 of its area are in the frame and not covered. One that is only
 grazed is drawn, faintly, and not labelled: nobody could outline it.
@@ -16,7 +16,7 @@ import numpy as np
 
 from .anatomy import Embryo
 
-GRAZE = 0.36
+GRAZE = 0.42
 MIN_RADIUS = 3.0
 MIN_LABEL_PIXELS = 28
 MIN_VISIBLE = 0.3

@@ -46,7 +46,7 @@ def draw_nucleus(
         level += rng.random() * float(np.clip(around - style.cytoplasm, -0.12, 0.04))
         if nucleus.counts:
             contrast = _least_contrast(nucleus, spread, rng)
-            level, least = max(level, around + contrast), around + 0.35 * contrast
+            level, least = max(level, around + contrast), around + 0.6 * contrast
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,
@@ -80,7 +80,7 @@ def _least_contrast(nucleus: NucleusCut, spread: float, rng: np.random.Generator
     The more the cytoplasm itself varies (`spread`, its standard deviation) and the smaller the
     nucleus, the more contrast an eye needs (Rose 1948, J. Opt. Soc. Am. 38:196).
     """
-    return rng.uniform(0.07, 0.12) + rng.uniform(0.6, 0.9) * spread + 0.3 / nucleus.radius
+    return rng.uniform(0.08, 0.13) + rng.uniform(0.9, 1.2) * spread + 0.5 / nucleus.radius
 
 
 def _lift(patch: _Patch, distance: np.ndarray, least: float) -> None:

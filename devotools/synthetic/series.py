@@ -143,7 +143,7 @@ def draw_section(
     image : ndarray, (H, W) float32 in [0, 1]
     labels : ndarray, (H, W) int32
         0 background, one number a nucleus. A nucleus that the plane merely grazes (less than
-        0.36 of its radius) is drawn faintly and not labelled.
+        0.42 of its radius) is drawn faintly and not labelled.
 
     Raises
     ------
