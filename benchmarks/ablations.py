@@ -103,7 +103,7 @@ TRAINED = {
 
 def train(arguments: argparse.Namespace, drawings: Drawings, build, loss, seed: int) -> Training:
     """Train one variant from its random start; returns it with its running average."""
-    settings = argparse.Namespace(**vars(arguments), seed=seed)
+    settings = argparse.Namespace(**vars(arguments), seed=seed, start=None)
     training = Training(settings, build=build, loss=loss)
     for images, masks in drawings.batches(0, arguments.steps):
         training.learn(images, masks)

@@ -12,6 +12,7 @@ from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
+USUAL = {"seed": 0, "start": None, "device": "cpu"}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def small(monkeypatch):
 
 
 def settings(**changes):
-    return argparse.Namespace(**(SETTINGS | {"seed": 0, "device": "cpu"} | changes))
+    return argparse.Namespace(**(SETTINGS | USUAL | changes))
 
 
 def learn(training, drawings, steps):
@@ -56,6 +57,19 @@ def test_other_settings_do_not_go_on_from_it(small, tmp_path):
     other = make_weights.Training(settings(learning_rate=2e-3))
     assert not other.resume(tmp_path / "checkpoint.safetensors")
     assert not other.resume(tmp_path / "nothing.safetensors")
+
+
+def test_training_can_begin_with_weights_and_says_with_which(small, tmp_path):
+    begun = make_weights.ResNet18FPN()
+    origin = {"command": "python tools/make_weights.py", "commit": "abc", "minutes": 7.0}
+    save_model(tmp_path / "begun.safetensors", begun, origin)
+    training = make_weights.Training(settings(start=str(tmp_path / "begun.safetensors")))
+    assert training.start == origin | {"start": None}
+    expected = begun.state_dict()
+    for name, value in training.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    learn(training, small, 1)
+    assert not torch.equal(training.model.state_dict()["head.0.weight"], expected["head.0.weight"])
 
 
 def test_a_batch_follows_from_its_number(small):
@@ -90,7 +104,7 @@ def test_the_shipped_model_says_where_it_comes_from():
 
 def test_the_stored_command_names_only_what_differs():
     usual = make_weights.parse_arguments([])
-    keys = ("steps", "pool", "learning_rate", "averaging", "seed")
+    keys = ("steps", "pool", "learning_rate", "averaging", "seed", "start")
     same = {key: getattr(usual, key) for key in keys}
     assert make_weights.command(same) == "python tools/make_weights.py"
     assert make_weights.command(same | {"steps": 9, "learning_rate": 0.5}) == (

@@ -37,8 +37,8 @@ beside it.
 - **Data**: {pool} drawn sections, each of another embryo (`devotools.synthetic`). **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
-  {device}, torch {torch}.{since}
-- **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
+  {device}, torch {torch}.
+{start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
   is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections}
   drawn validation sections: {sides}.
 - **Threshold**: {threshold}, not tuned.
@@ -75,13 +75,12 @@ Weights and card: MIT, as the code.
 
 {states}
 """
-# How the drawings have changed since weights were trained on them, by the commit of the training:
-# weights that are trained anew need no such sentence.
-SINCE = {
-    "5e3dcb7": """ Since then clumps of chromatin are drawn a little thicker and darker, two
-  or more in a nucleus, and nuclei with few rods are no longer drawn: the training pictures had both
-  kinds. The figures on drawn embryos below are of the drawings as they are now."""
-}
+START = """\
+  It began with the weights that `{command}` at commit {commit} made from random ones in
+  {minutes:.0f} minutes, on the drawings of that commit, whose nuclei were often harder to see. To make
+  it again, check out {with_commit}, where `nuclei` is still the former model, and give the command;
+  `make weights` begins with random weights.
+"""
 REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
   `devotools evaluate --data DIR`. These pictures cannot be redistributed, so nobody can repeat
@@ -137,7 +136,7 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        since=SINCE.get(card["commit"], ""),
+        start=START.format(**card["start"], with_commit=card["commit"]) if card.get("start") else "",
         states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
