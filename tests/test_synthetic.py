@@ -241,8 +241,8 @@ def test_a_nucleus_looks_alike_in_all_its_sections():
 def test_the_drawings_are_those_that_the_published_figures_were_measured_on():
     """A change that moves pixels asks for new cards, benchmarks and lessons, then for these."""
     for seed, mean, labelled, highest in (
-        (0, 0.80319, 854, 35),
-        (1, 0.75708, 887, 78),
+        (0, 0.80537, 854, 35),
+        (1, 0.76122, 887, 78),
         (2, 0.71522, 308, 7),
         (3, 0.88687, 0, 0),
     ):
