@@ -36,11 +36,11 @@ beside it.
   {mebibytes:.1f} MiB in half precision. Random start; no ImageNet.
 - **Data**: {pool} drawn sections, each of another embryo (`devotools.synthetic`). **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
-- **Command**: `{command}` at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on
-  {device}, torch {torch}.
-{start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which a nucleus
-  is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on {validation_sections}
-  drawn validation sections: {sides}.
+- **Command**: `{command}`
+  at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on {device}, torch {torch}.
+{start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which
+  a nucleus is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on
+  {validation_sections} drawn validation sections: {sides}.
 - **Threshold**: {threshold}, not tuned.
 
 ## How good it is
@@ -76,10 +76,10 @@ Weights and card: MIT, as the code.
 {states}
 """
 START = """\
-  It began with the weights that `{command}` at commit {commit} made from random ones in
-  {minutes:.0f} minutes, on the drawings of that commit, whose nuclei were often harder to see. To make
-  it again, check out {with_commit}, where `nuclei` is still the former model, and give the command;
-  `make weights` begins with random weights.
+  It began with the weights that `{command}` at commit {commit} made from random
+  ones in {minutes:.0f} minutes, on the drawings of that commit, whose nuclei were often harder to
+  see. To make it again, check out {again}, where `nuclei` is still the former model, and give the
+  command; `make weights` begins with random weights.
 """
 REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
@@ -136,7 +136,7 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        start=START.format(**card["start"], with_commit=card["commit"]) if card.get("start") else "",
+        start=START.format(**card["start"], again=card["commit"]) if card.get("start") else "",
         states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
