@@ -50,12 +50,17 @@ def _out(help: str):
     return typer.Option("--out", help=help, metavar="<path>", parser=_not_empty)
 
 
+def _in(name: str, help: str):
+    """An option of what a verb reads."""
+    return typer.Option(name, help=help, metavar="<path>", parser=_not_empty)
+
+
 def _not_empty(text: str) -> Path:
     """An empty path would be the current folder; a shell makes one of a variable not set."""
     if not text.strip():
         raise typer.BadParameter(
-            "it is empty; expected the name of a folder or file to write. If you gave a variable "
-            "of your shell, it is not set."
+            "it is empty; expected the name of a folder or file. If you gave a variable of your "
+            "shell, it is not set."
         )
     return Path(text)
 
@@ -115,10 +120,10 @@ def synthesize(
 
 @app.command("import")
 def import_(
-    images: Annotated[Path, typer.Option("--images", help="Folder (or zip, tar) of pictures.")],
+    images: Annotated[Path, _in("--images", "Folder (or zip, tar) of pictures.")],
     masks: Annotated[
         Path,
-        typer.Option("--masks", help="The same of masks, label images or ImageJ ROIs."),
+        _in("--masks", "The same of masks, label images or ImageJ ROIs."),
     ],
     out: Annotated[Path, _out("A new folder, or an empty one.")],
     embryo: Annotated[
@@ -169,7 +174,7 @@ def import_(
 def train(
     data: Annotated[
         Path,
-        typer.Option("--data", help="Folder with images/, masks/ and manifest.csv (the embryos)."),
+        _in("--data", "Folder with images/, masks/ and manifest.csv (the embryos)."),
     ],
     out: Annotated[Path, _out("The .safetensors file to write.")],
     init: Annotated[
@@ -225,7 +230,7 @@ def train(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Folder with images/ and masks/.")],
+    data: Annotated[Path, _in("--data", "Folder with images/ and masks/.")],
     model: ModelOption = "nuclei",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores to this file as well.")
@@ -261,7 +266,10 @@ def evaluate(
 @app.command()
 def segment(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Pictures, or folders of pictures.", parser=_not_empty
+        ),
     ],
     out: Annotated[Path, _out("Folder for the results.")],
     model: ModelOption = "nuclei",

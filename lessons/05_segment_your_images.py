@@ -836,7 +836,7 @@ _ = ax.legend()
 # %% [markdown]
 # *Figure 13. Uncertainty against truth, in sections and strangers. On the whole, where the model
 # doubts more it is wrong more often. But look at single dots, too: some sections with little doubt
-# are bad.*
+# hold mistakes as well.*
 #
 # How can that be? We take the sections in three groups, from little to much doubt, and then ask of
 # every nucleus that was missed: did the model at least see *something* there?

@@ -585,6 +585,27 @@ def test_an_empty_out_is_not_the_current_folder(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["segment", "", "--out", "new"],
+        ["train", "--data", "", "--out", "new.safetensors"],
+        ["evaluate", "--data", ""],
+        ["import", "--images", "", "--masks", ".", "--out", "new"],
+        ["import", "--images", ".", "--masks", "", "--out", "new"],
+    ],
+)
+def test_an_empty_path_to_read_is_not_the_current_folder(
+    devotools, pictures, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(tmp_path)
+    before = files_under(tmp_path)
+    code, _, complaints = devotools(*words)
+    assert code == 2
+    assert "it is empty; expected the name of a folder or file" in " ".join(complaints.split())
+    assert files_under(tmp_path) == before
+
+
+@pytest.mark.parametrize(
     "verb", ["synthesize", "import", "train", "evaluate", "segment", "progress", "doctor"]
 )
 def test_help_shows_an_example(devotools, verb):
