@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import psutil
 import tifffile
+from machine import processor
 
 RESULTS = Path(__file__).resolve().parent / "results"
 MIB = 2**20
@@ -173,6 +174,7 @@ def main() -> None:
     quick = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True)
     result = {
         "command": " ".join(["python benchmarks/growth.py", *sys.argv[1:]]),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "import_seconds": round(float(quick.stdout), 2),
         "sides": [],

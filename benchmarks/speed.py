@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
+from machine import processor
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -397,7 +398,7 @@ def main() -> None:
     result = {
         "command": " ".join(["python benchmarks/speed.py", *sys.argv[1:]]),
         "machine": {
-            "cpu": _cpu(),
+            "cpu": processor(),
             "threads": arguments.threads,
             "bfloat16": has_fast_bfloat16(CPU),
             "python": platform.python_version(),
@@ -415,16 +416,6 @@ def main() -> None:
     arguments.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
     chart(result, arguments.out.with_suffix(".png"))
     print(arguments.out.with_suffix(".md").read_text(encoding="utf-8"))
-
-
-def _cpu() -> str:
-    """The processor's name."""
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        for line in facts.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""The server of the app, without starting one: who may come in, where it writes, what it tells."""
+"""The server of the app: who may come in, where it writes, what it tells, how it ends."""
 
 import os
 import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import nbformat
 import pytest
-from helpers import run_command
+from helpers import files_under, run_command
 
 from devotools import InputError
 from devotools.ui import serve_app
@@ -103,3 +105,25 @@ def test_served_app_has_the_folder_of_its_server(monkeypatch, tmp_path):
     app = server.served_app()
     assert app.session.folder is None
     app.session.close()
+
+
+INTERRUPTED = """
+import os, signal, time
+from tornado.ioloop import IOLoop
+from devotools.ui import serve_app
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+    except BaseException:
+        pass  # as some callbacks between server and kernel do
+
+serve_app(browser=False, announce=lambda url: IOLoop.current().add_callback(work))
+"""
+
+
+def test_ctrl_c_ends_the_server_whatever_it_is_busy_with(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", INTERRUPTED], env=environment, timeout=120, check=True)
+    assert files_under(tmp_path) == set()

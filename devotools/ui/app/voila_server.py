@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import Callable
 
 from jupyter_server.auth import IdentityProvider, User
+from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, RequestHandler
 from voila.app import Voila
 
@@ -29,6 +31,17 @@ class Server(Voila):
 
     def listen(self) -> None:
         """Tell the address, then serve until the end."""
+        self.ioloop = IOLoop.current()
+        signal.signal(signal.SIGINT, self._interrupted)
         token = self.identity_provider.token
         self.announce(self.connection_url + (f"?token={token}" if token else ""))
         super().listen()
+
+    def _interrupted(self, number: int, frame: object) -> None:
+        """End between two answers; Ctrl C once more ends in the middle of one.
+
+        Python's own KeyboardInterrupt is raised inside whatever happens to run, and some of that
+        swallows it: the server would go on, and its kernels with it.
+        """
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.ioloop.add_callback_from_signal(self.ioloop.stop)
