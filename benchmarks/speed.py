@@ -361,7 +361,7 @@ def chart(result: dict, path: Path) -> None:
             ax.text(at, bar["high"] + 0.15, f"{bar['ms']:.0f} ms", ha="center")
         ax.set_xticks(range(len(names)), names, rotation=15)
         ax.set_title(task)
-    axes[0].set_ylabel("time, as a multiple of ours")
+    axes[0].set(ylabel="time, as a multiple of ours", ylim=(0, 1.1 * axes[0].get_ylim()[1]))
     fig.savefig(path, dpi=110)
 
 

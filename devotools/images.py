@@ -154,11 +154,20 @@ def stretch_contrast(image: np.ndarray) -> np.ndarray:
     np.float32(0.0)
     """
     image = check_image(image).astype(np.float32)
-    low, high = np.percentile(image, (1, 99.8))
+    low, high = _percentiles(image, (1, 99.8))
     if high - low < 1e-6:
         low, high = float(image.min()), float(image.max())
     span = high - low if high - low > 1e-6 else 1.0
-    return np.clip((image - low) / span, 0, 1).astype(np.float32)
+    return np.clip((image - np.float32(low)) / np.float32(span), 0, 1)
+
+
+def _percentiles(image: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
+    """``np.percentile`` by sorting all values, which NumPy does several times as quickly."""
+    values = np.sort(image, axis=None)
+    place = np.array(percents) / 100 * (values.size - 1)
+    below = place.astype(int)
+    above = np.minimum(below + 1, values.size - 1)
+    return values[below] + (place - below) * (values[above] - values[below])
 
 
 def _read_array(path: str | Path, *, as_shown: bool = True) -> np.ndarray:

@@ -86,7 +86,9 @@ class ResNet18FPN(nn.Module):
         """Logits of a batch of pictures, at the pictures' own size."""
         height, width = image.shape[-2:]
         right, bottom = _padding(width), _padding(height)
-        x = functional.pad(image, (0, right, 0, bottom), mode="replicate")  # (N, C, H', W')
+        x = image  # (N, C, H', W')
+        if right or bottom:
+            x = functional.pad(image, (0, right, 0, bottom), mode="replicate")
         stages = self.encode(x)
         levels = self.pyramid(stages)  # the same four sizes, each 64 channels
         logits = self.head(self.fuse(levels))  # (N, classes, H'/4, W'/4)
