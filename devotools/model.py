@@ -100,8 +100,9 @@ class ResNet18FPN(nn.Module):
     def encode(self, x: Tensor) -> dict[str, Tensor]:
         """The four stages of ResNet18, from fine and plain to coarse and rich."""
         net = self.encoder
-        x = net.relu(net.bn1(net.conv1(x)))  # (N, 64, H/2, W/2)
-        stage1 = net.layer1(net.maxpool(x))  # (N, 64, H/4, W/4)
+        x = net.bn1(net.conv1(x))  # (N, 64, H/2, W/2)
+        x = net.relu(net.maxpool(x))  # (N, 64, H/4, W/4); ReLU last: the same from fewer pixels
+        stage1 = net.layer1(x)  # (N, 64, H/4, W/4)
         stage2 = net.layer2(stage1)  # (N, 128, H/8, W/8)
         stage3 = net.layer3(stage2)  # (N, 256, H/16, W/16)
         stage4 = net.layer4(stage3)  # (N, 512, H/32, W/32)

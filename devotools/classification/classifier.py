@@ -61,7 +61,7 @@ class ResNet18Classifier(nn.Module):
     def features(self, crops: Tensor) -> Tensor:
         """What the encoder makes of crops, before the mean over the crop is taken."""
         net = self.encoder
-        x = net.maxpool(net.relu(net.bn1(net.conv1(crops))))  # (N, 64, 16, 16)
+        x = net.relu(net.maxpool(net.bn1(net.conv1(crops))))  # (N, 64, 16, 16)
         x = net.layer1(x)  # (N, 64, 16, 16)
         x = net.layer2(x)  # (N, 128, 8, 8)
         x = net.layer3(x)  # (N, 256, 4, 4)
