@@ -175,7 +175,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "growth.json")
     parser.add_argument("--resume", action="store_true", help="keep what --out holds, do the rest")
     arguments = parser.parse_args()
-    begun = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", START]
+    begun = subprocess.run(command, capture_output=True, text=True, check=True)
     imported, loaded = map(float, begun.stdout.split())  # the package loads torch when it is needed
     result = {
         "command": " ".join(["python benchmarks/growth.py", *sys.argv[1:]]),
