@@ -39,6 +39,7 @@ from devotools.train import autocast
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CPU = torch.device("cpu")
+SHIPPED = " (shipped)"  # how the table marks what users get
 SIZE, BATCH = 256, 8
 TEST_FROM = 4_100_000_000  # drawn sections that no training has seen
 PEERS = {
@@ -148,21 +149,25 @@ def training_steps(peers, images: Tensor, masks: Tensor) -> dict[str, Callable[[
 def variants(model: dt.ResNet18FPN, batch: Tensor) -> dict[str, Callable[[], object]]:
     """The network alone, one change at a time."""
     lying = batch.to(memory_format=torch.channels_last)
-    folded = fold_batch_norm(model)
+    last, half = torch.channels_last, torch.bfloat16
+    fast = has_fast_bfloat16(CPU)
+    whole, halved = ("", SHIPPED) if fast else (SHIPPED, "")
+    folded = (fold_batch_norm(model).to(memory_format=last), lying)
     work: dict[str, tuple[nn.Module, Tensor]] = {
         "as it is, float32": (fold_free(model), batch),
-        "channels-last": (fold_free(model).to(memory_format=torch.channels_last), lying),
-        "channels-last, folded": (folded.to(memory_format=torch.channels_last), lying),
+        "channels-last": (fold_free(model).to(memory_format=last), lying),
+        f"channels-last, folded{whole}": folded,
     }
-    if has_fast_bfloat16(CPU):
-        half = torch.bfloat16
-        last = fold_free(model).to(half, memory_format=torch.channels_last)
-        work["channels-last, bfloat16"] = (last, lying.to(half))
-        work["channels-last, folded, bfloat16 (shipped)"] = (for_prediction(model), lying.to(half))
-    frozen = _frozen(*work[list(work)[-1]])
+    if fast or processor_extras():
+        small = (fold_free(model).to(half, memory_format=last), lying.to(half))
+        work["channels-last, bfloat16"] = small
+        small = (fold_batch_norm(model).to(half, memory_format=last), lying.to(half))
+        work[f"channels-last, folded, bfloat16{halved}"] = small
+    shipped = small if fast else folded
+    frozen = _frozen(*shipped)
     if frozen is not None:
-        work["the same, traced and frozen"] = (frozen, work[list(work)[-1]][1])
-    compiled = _compiled(*work["channels-last, folded"])
+        work["what is shipped, traced and frozen"] = (frozen, shipped[1])
+    compiled = _compiled(*folded)
     if compiled is not None:
         work["channels-last, folded, torch.compile"] = (compiled, lying)
 
@@ -174,6 +179,12 @@ def variants(model: dt.ResNet18FPN, batch: Tensor) -> dict[str, Callable[[], obj
         return work
 
     return {name: call(*pair) for name, pair in work.items()}
+
+
+def processor_extras() -> list[str]:
+    """The processor's instructions for bfloat16."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return [name for name in ("avx512_bf16", "amx_bf16") if capabilities.get(name)]
 
 
 def fold_free(model: dt.ResNet18FPN) -> nn.Module:
@@ -303,8 +314,10 @@ def markdown(result: dict) -> str:
     lines = [
         "# Speed",
         "",
-        f"`{result['command']}` on {about['cpu']}, {about['threads']} threads, bfloat16 "
-        f"{'yes' if about['bfloat16'] else 'no'}; torch {about['torch']}, "
+        f"`{result['command']}` on {about['cpu']} with "
+        f"{', '.join(about['instructions']) or 'no instructions for bfloat16'}, "
+        f"{about['threads']} threads, bfloat16 "
+        f"{'used' if about['bfloat16'] else 'not used'}; torch {about['torch']}, "
         f"segmentation_models_pytorch {about['smp']}; {result['rounds']} rounds.",
         "",
         "A ratio is the time of the other by ours in the same round: median (lowest to highest).",
@@ -394,13 +407,14 @@ def main() -> None:
         measured[task] = compared(times, "devotools")
         print(task, measured[task], flush=True)
     tried = alternate(variants(model, images), rounds, 2)
-    shipped = next((name for name in tried if "(shipped)" in name), "channels-last, folded")
+    shipped = next(name for name in tried if name.endswith(SHIPPED))
     result = {
         "command": " ".join(["python benchmarks/speed.py", *sys.argv[1:]]),
         "machine": {
             "cpu": processor(),
             "threads": arguments.threads,
             "bfloat16": has_fast_bfloat16(CPU),
+            "instructions": processor_extras(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "smp": smp.__version__,

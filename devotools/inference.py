@@ -1,8 +1,8 @@
 """How a trained network answers: at its own scale, in tiles where a picture is large, and quickly.
 
 Quickly, for there is much that it can leave out when it only has to predict. Batch norm has become
-a fixed scale and shift, which the convolution before it can do itself; and on machines with
-instructions for it, 16-bit arithmetic (bfloat16) halves what has to be moved through memory.
+a fixed scale and shift, which the convolution before it can do itself; and on machines
+that are quicker with it, 16-bit arithmetic (bfloat16) halves what has to be moved through memory.
 `benchmarks/speed.py` measures both, and how few pixels of the labels they change.
 """
 

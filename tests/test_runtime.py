@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from devotools._validate import InputError
-from devotools.runtime import choose_device, has_fast_bfloat16, report, seed_everything
+from devotools.runtime import (
+    choose_device,
+    convolves_quicker_in_bfloat16,
+    has_fast_bfloat16,
+    report,
+    seed_everything,
+)
 
 
 def draw():
@@ -54,3 +60,30 @@ def test_the_report_is_text():
     assert facts["torch"] == torch.__version__.partition("+")[0] or facts["torch"]
     assert {"python", "system", "cores", "device", "devotools", "numpy"} <= facts.keys()
     assert isinstance(has_fast_bfloat16(torch.device("cpu")), bool)
+
+
+@pytest.mark.parametrize(
+    ("has", "quicker", "expected"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, None, True),
+        ({"avx512_bf16": True}, True, True),
+        ({"avx512_bf16": True}, False, False),
+        ({"avx512_f": True}, None, False),
+    ],
+)
+def test_bfloat16_is_used_where_it_is_quicker(has, quicker, expected, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has, raising=False)
+    monkeypatch.delenv("DEVOTOOLS_BFLOAT16", raising=False)
+
+    def asked():
+        assert quicker is not None, "no need to ask"
+        return quicker
+
+    monkeypatch.setattr("devotools.runtime.convolves_quicker_in_bfloat16", asked)
+    assert has_fast_bfloat16(torch.device("cpu")) is expected
+
+
+def test_the_machine_gives_one_answer_a_process():
+    answer = convolves_quicker_in_bfloat16()
+    assert isinstance(answer, bool)
+    assert convolves_quicker_in_bfloat16() is answer
