@@ -30,7 +30,8 @@ from devotools.datasets import to_tensors
 FIRST_TRAIN, FIRST_TEST = 3_600_000_000, 3_700_000_000
 CROP, BATCH, VALIDATION = 256, 4, 4
 STEPS_AN_EPOCH = 16  # 64 crops: 1, 2, 4 ... 32 sections are met equally often
-FINE_RATE, RANDOM_RATE = 5e-4, 2e-3  # the recipe's, from a trained and from a random start
+RATE = 2e-3  # of lesson 06, from a trained start as from random numbers: much has to change
+GENTLE_RATE = 5e-4  # the recipe's from a trained start, where little has to change
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Arm:
     name: str
     labels: int
     start: str = "nuclei"
-    rate: float = FINE_RATE
+    rate: float = RATE
     stained: bool = True
     one_embryo: bool = False
     ragged: bool = False
@@ -50,14 +51,14 @@ class Arm:
 
 ARMS = (
     *(Arm("fine-tuned", labels) for labels in (1, 2, 4, 8, 16, 32)),
-    *(Arm("random start", labels, start="random", rate=RANDOM_RATE) for labels in (8, 32)),
+    *(Arm("random start", labels, start="random") for labels in (8, 32)),
     Arm("all of one embryo", 8, one_embryo=True),
     Arm("ordinary ones mixed in", 8, ordinary=8),
-    Arm("a tenth of the rate", 8, rate=FINE_RATE / 10),
+    Arm("a tenth of the rate", 8, rate=RATE / 10),
     Arm("turned round", 8, turned=True),
     Arm("ragged masks", 8, ragged=True),
-    Arm("no shift, clean masks", 6, stained=False),
-    Arm("no shift, ragged masks", 6, stained=False, ragged=True),
+    Arm("no shift, clean masks", 6, rate=GENTLE_RATE, stained=False),
+    Arm("no shift, ragged masks", 6, rate=GENTLE_RATE, stained=False, ragged=True),
 )
 
 
@@ -203,7 +204,7 @@ def main() -> None:
     """Score the shipped model, then every arm with every seed; write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=64, help=f"in epochs of {STEPS_AN_EPOCH}")
+    parser.add_argument("--steps", type=int, default=96, help=f"in epochs of {STEPS_AN_EPOCH}")
     parser.add_argument("--test", type=int, default=30, help="test sections, one of each embryo")
     parser.add_argument("--only", nargs="*", choices=sorted({arm.name for arm in ARMS}))
     parser.add_argument("--device", default=None)

@@ -1,7 +1,7 @@
 """How well the state of a nucleus is told: the shipped classifier on drawn test embryos.
 
     python benchmarks/states.py              the figures of the model card
-    python benchmarks/states.py --compare    what was chosen by validation, an hour or so
+    python benchmarks/states.py --compare    what was chosen by validation, half an hour or so
 
 The test embryos have numbers of their own, from 4.2 billion: nothing was trained on them, and
 nothing chosen by them. Told are accuracy and balanced accuracy, the confusion matrix, the expected
@@ -239,24 +239,39 @@ def drawn(name: str, first: int, count: int, sections: int, context: float) -> N
 
 
 def compare(seeds: int) -> dict:
-    """Train each variant, and score it on validation embryos."""
-    found = []
+    """Train each variant, and score it on validation embryos.
+
+    Each is written down when it is done, and one that is there already is not repeated, so a
+    command that was cut off goes on. To begin anew, remove the file.
+    """
+    path = RESULTS / "states_choice.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"variants": []}
+    known = {(one["parts"], one["context"], one["seed"]) for one in found["variants"]}
     for parts, context in COMPARED:
-        data = drawn("train", maker.TRAIN_FROM, COMPARE_EMBRYOS, maker.SECTIONS, context)
-        choose = drawn("val", maker.VALIDATION_FROM, COMPARE_VALIDATION, SECTIONS, context)
         for seed in range(seeds):
+            if (parts, context, seed) in known:
+                continue
+            data = drawn("train", maker.TRAIN_FROM, COMPARE_EMBRYOS, maker.SECTIONS, context)
+            choose = drawn("val", maker.VALIDATION_FROM, COMPARE_VALIDATION, SECTIONS, context)
             words = ["--parts", parts, "--context", str(context), "--seed", str(seed)]
             words += ["--epochs", str(COMPARE_EPOCHS), "--learning-rate", str(RATES[parts])]
             model, _ = maker.train(data, choose, maker.parse_arguments(words))
             probability = to_probability(predict_logits(model, choose.crops))
             clear = is_clear(choose.about)
-            found.append(
+            found["variants"].append(
                 {"parts": parts, "context": context, "seed": seed}
                 | scores(choose.classes, probability, 0.5)
                 | {"clear": scores(choose.classes[clear], probability[clear], 0.5)}
             )
-            print(found[-1], flush=True)
-    return {"training_nuclei": len(data), "epochs": COMPARE_EPOCHS, "variants": found}
+            found |= {"training_nuclei": len(data), "epochs": COMPARE_EPOCHS}
+            found["command"] = f"python benchmarks/states.py --compare --seeds {seeds}"
+            store("states_choice", found)
+    return found
+
+
+def store(name: str, found: dict) -> None:
+    """Write a result down."""
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _round(value: float) -> float | None:
@@ -274,9 +289,8 @@ def main() -> None:
     arguments = parser.parse_args()
     name = "states_choice" if arguments.compare else "states"
     found = compare(arguments.seeds) if arguments.compare else measure(arguments.workers)
-    text = json.dumps(found, indent=1) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
-    print(text)
+    store(name, found)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -200,7 +200,8 @@ def with_table(text: str, titles: dict[str, str], rows: dict[str, dict]) -> str:
     if found is None:
         raise LessonError("README.md has no <!-- budget --> and <!-- /budget --> round its table")
     learn = dict(ROW.findall(found[2]))
-    lines = ["| lesson | open | minutes | memory | what you learn |", "|---|---|--:|--:|---|"]
+    head = "| lesson | open | minutes to run | memory | what you learn |"
+    lines = [head, "|---|---|--:|--:|---|"]
     for name, title in titles.items():
         place = f"notebooks/{name}.ipynb"
         if name not in learn:

@@ -28,7 +28,7 @@ nucleus, and by the share of its diameter at which it was cut](states.png)
 
 - **Architecture**: `ResNet18Classifier`: the encoder of `nuclei`, the mean of its deepest
   features, one layer with two outputs. {learned} The file has {kibibytes:,.0f} KiB and holds
-  only what differs from `nuclei`.
+  all weights that were trained.
 - **Data**: {training:,} nuclei of {embryos:,} drawn embryos ({condensed:,} of them condensed), in
   crops of {context:g} times their diameter. {validation:,} nuclei of other embryos chose the
   epoch, the temperature and the limit of *unsure*. **No real micrograph was used.**

@@ -55,7 +55,7 @@ LAZY_ACCURACY = Exercise(
 
 # --- 1.2 how many nuclei
 
-_GAPS = np.array([[0, 0, 3, 3], [7, 0, 3, 0], [7, 7, 0, 0]], np.int32)
+_GAPS = np.array([[0, 0, 3, 3], [7, 0, 0, 3], [7, 7, 0, 0]], np.int32)
 _TOUCHING = np.array([[2, 2, 5, 5], [0, 2, 5, 0]], np.int32)
 _EMPTY = np.zeros((2, 2), np.int32)
 _INSIDE = np.full((2, 3), 4, np.int32)

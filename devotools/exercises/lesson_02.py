@@ -264,6 +264,16 @@ SHIFT = Exercise(
             "one that is still good.",
         ),
         Mistake(
+            "the mask came round from the other side",
+            lambda mask: max(
+                step
+                for step in range(mask.shape[1])
+                if dice_score(mask, np.roll(mask, step, 1)) >= _LIMIT
+            ),
+            "np.roll brings back on the left what leaves on the right, so very large shifts fit "
+            "again. Stop at the first shift that is too far.",
+        ),
+        Mistake(
             "that is IoU, not Dice",
             lambda mask: _largest(mask, iou_score),
             "IoU is the stricter of the two: 0.8 of it is reached sooner. Measure with "

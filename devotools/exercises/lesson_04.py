@@ -158,7 +158,8 @@ PRECISION_RECALL = Exercise(
             "You have counted what went wrong; subtract from 1, or put tp above the line.",
         ),
     ),
-    solved="one without the other says nothing: a program that marks everything has recall 1.",
+    solved="one without the other says nothing: a program that marks only the nucleus it is surest "
+    "of has precision 1.",
 )
 
 
