@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 1. Explore the embryo
 #
-# Before a network sees a picture, you should. In this lesson you look at sections of a
-# *C. elegans* embryo, at the masks that say where its nuclei are, and at a trap that makes
-# scores look better than they are. At the end you measure how much that trap is worth.
+# Before a *network* (a formula with millions of adjustable numbers, lesson 3) sees a picture, you
+# should. In this lesson you look at sections of a *C. elegans* embryo, at the masks that say where
+# its nuclei are, and at a trap that makes scores look better than they are. At the end you measure
+# how much that trap is worth.
 #
 # **What you will learn**
 #
@@ -97,10 +98,11 @@ titles = [f"section {number}" for number in range(0, 36, 3)]
 _ = dt.show_batch(series.images[::3], columns=4, titles=titles)
 
 # %% [markdown]
-# *Figure 2. Every third section of one embryo, from one side to the other. Follow one nucleus: it
-# appears, grows, shrinks and is gone a few sections later.*
+# *Figure 2. Every third section of one embryo, from one side to the other. Most nuclei show in two
+# or three of these pictures only.*
 #
-# In a running notebook you can move through *all* sections with the slider below. Take away the
+# In a running notebook you can move through *all* sections with the slider below. Follow one
+# nucleus: it appears, grows, shrinks and is gone a few sections later. Then take away the
 # outlines, guess where the nuclei are, and bring the outlines back. (Without a running notebook:
 # figures 1 and 2 show the same.)
 
@@ -226,15 +228,16 @@ for image_file, mask_file in list(zip(images, masks, strict=False))[:5]:
 
 # %% [markdown]
 # From the lost mask on every pair is wrong, and nothing complains. `pair_files` goes by name
-# instead. What does it say when we hide one mask for a moment?
+# instead. What does it say when we hide that mask for a moment?
 
 # %%
-lost = masks[2].rename(folder / "lost.png")
+place = folder / "masks" / images[2].name
+lost = place.rename(folder / "lost.png")
 try:
     dt.pair_files(folder / "images", folder / "masks")
 except dt.InputError as error:
     print(error)
-lost = lost.rename(masks[2])
+lost = lost.rename(place)
 
 # %% [markdown]
 # An error that names the orphan is a kindness: it comes before the work, not after. With all masks
@@ -254,6 +257,7 @@ print(pairs[2].name, "from", pairs[2].embryo, "section", pairs[2].section)
 # %%
 # alt: Histogram of brightness. Nuclei are shown by a solid orange line, everything else by a dashed
 #   blue line; the nuclei lie between the dark cytoplasm and the bright resin and overlap with both.
+#   Both lines end in a high bar at 1.
 pictures = [dt.read_image(pair.image) for pair in pairs]
 truth = [dt.read_mask(pair.mask) for pair in pairs]
 inside = np.concatenate([p[m] for p, m in zip(pictures, truth, strict=True)])
@@ -266,7 +270,8 @@ ax.set(xlabel="brightness (0 black, 1 white)", ylabel="density", title="All sect
 _ = ax.legend()
 
 # %% [markdown]
-# *Figure 4. The brightness of nuclei overlaps with that of everything else. No threshold parts
+# *Figure 4. The brightness of nuclei overlaps with that of everything else. (The high bars at 1
+# come from overexposed pictures, in which nuclei and resin are white alike.) No threshold parts
 # them: what a nucleus is, its surroundings decide. That is why we train a network.*
 #
 # ## How large
@@ -326,7 +331,8 @@ print(f"mean diameter: {diameters.mean():.1f} µm as cut, {whole.mean():.1f} µm
 
 # %% [markdown]
 # *Figure 5. Nuclei in each section, and their diameters where they were cut. There are far more
-# cuts than nuclei: each is cut several times. And the cuts are narrower than the nuclei are.*
+# cuts than nuclei: each is cut several times. And the cuts are narrower, on average, than the
+# nuclei are.*
 #
 # A small circle need not be a small nucleus: it may be a large one, cut near its edge. Let us
 # follow one nucleus through its sections. *Predict:* which shape has the curve of its diameters?
@@ -349,8 +355,8 @@ _ = ax.legend(loc="lower center")
 
 # %% [markdown]
 # *Figure 6. One nucleus in all its sections. Only the middle one shows how wide it is; towards its
-# ends it looks smaller and smaller, as a sphere would. Whoever wants the size of nuclei needs the
-# series, not one section.*
+# ends it looks smaller and smaller, as a sphere would. Whoever wants the size of one nucleus needs
+# the series, not one section.*
 
 # %% [markdown]
 # ## Neighbours are nearly the same picture
@@ -394,9 +400,9 @@ ax.plot(distances * series.section_thickness_um, overlap, "o-", color="#0072B2")
 _ = ax.set(xlabel="distance (µm)", ylabel="overlap of nuclei (Dice)", ylim=(0, 1))
 
 # %% [markdown]
-# *Figure 8. Overlap of the nuclei against the distance of two sections. It is gone when they lie
-# further apart than a nucleus is wide. Real sections are cut thinner than ours, so real neighbours
-# are more alike still.*
+# *Figure 8. Overlap of the nuclei against the distance of two sections. When they lie further apart
+# than a nucleus is wide, only chance is left: a nucleus where another one was. Real sections are
+# cut thinner than ours, so real neighbours are more alike still.*
 #
 # ## Measure the leak
 #
@@ -430,12 +436,14 @@ def remember(number, training):
 # %%
 embryos = np.array([int(pair.embryo.removeprefix("embryo")) for pair in pairs])
 at_random = np.random.default_rng(0).permutation(len(pairs)) % 4
-with_nuclei = [number for number in range(len(pairs)) if truth[number].any()]
+has_nuclei = np.array([mask.any() for mask in truth])  # the others would only be empty answers
+with_nuclei = np.flatnonzero(has_nuclei)
 
 
 def mean_dice(parts):
     """Test each section on what the other parts remember; the mean Dice and the answers."""
-    answers = {n: remember(n, np.flatnonzero(parts != parts[n])) for n in with_nuclei}
+    others = {n: np.flatnonzero(has_nuclei & (parts != parts[n])) for n in with_nuclei}
+    answers = {n: remember(n, known) for n, known in others.items()}
     return np.mean([dt.dice_score(truth[n], truth[m]) for n, m in answers.items()]), answers
 
 
@@ -479,7 +487,8 @@ gaps = [1, 2, 3, 5, 8, 12]
 scores = []
 for gap in gaps:  # sections of the same embryo closer than `gap` are not remembered
     far = [(embryos != embryos[n]) | (abs(sections - sections[n]) >= gap) for n in with_nuclei]
-    found = [remember(n, np.flatnonzero(ok)) for n, ok in zip(with_nuclei, far, strict=True)]
+    far = [np.flatnonzero(has_nuclei & ok) for ok in far]
+    found = [remember(n, known) for n, known in zip(with_nuclei, far, strict=True)]
     pairs_of = zip(with_nuclei, found, strict=True)
     scores.append(np.mean([dt.dice_score(truth[n], truth[m]) for n, m in pairs_of]))
 print("gap ", *(f"{gap:5}" for gap in gaps))
@@ -531,8 +540,8 @@ exercises.check("1.4", count_leaks)
 exercises.hint("1.4")
 
 # %% [markdown]
-# With your function the next cell asks our 128 sections: does a smaller or a larger test set leak
-# less? *Predict first.*
+# With your function the next cell asks our 128 sections: of a smaller or of a larger test set, does
+# a smaller *share* leak? *Predict first.*
 
 # %%
 places = [(pair.embryo, pair.section) for pair in pairs]
@@ -540,7 +549,9 @@ for tested in (8, 32, 64, 96):
     order = np.random.default_rng(0).permutation(len(places))
     test, train = ([places[i] for i in part] for part in (order[:tested], order[tested:]))
     leaks = count_leaks(test, train)
-    result = "not yet: solve the exercise first" if leaks is None else f"{leaks} leak"
+    result = "not yet: solve the exercise first"
+    if leaks is not None:
+        result = f"{leaks} leak, {100 * leaks / tested:.0f} %"
     print(f"{tested:2} of {len(places)} sections tested: {result}")
 
 # %% [markdown]

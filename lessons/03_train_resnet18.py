@@ -1,9 +1,11 @@
 # %% [markdown]
 # # 3. Train a ResNet18
 #
-# Now a network learns. You take it apart to see what it is made of, compute its loss by hand on
-# a picture of 16 pixels, check that it *can* learn at all, and then train it for real, here, on
-# the processor of this machine: once from random numbers, once from weights that know nuclei.
+# Now a network learns. Its *weights* are the millions of numbers in its formula; its *loss* is one
+# number that says how bad an answer is; to train is to change the weights so that the loss falls.
+# You take a network apart to see what it is made of, compute its loss by hand on a picture of 16
+# pixels, check that it *can* learn at all, and then train it for real, here, on the processor of
+# this machine: once from random numbers, once from weights that know nuclei.
 #
 # **What you will learn**
 #
@@ -17,7 +19,7 @@
 # picture. **Time:** 40 minutes to read, 3 minutes to run. **Memory:** 1.4 GB.
 # **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import tempfile
@@ -29,14 +31,16 @@ import torch
 
 import devotools as dt
 from devotools import exercises
+from devotools.train import validate
 
 dt.seed_everything(0)
 
 # %% [markdown]
 # ## The network
 #
-# **ResNet18** begins with one layer of filters and a pooling, which make the picture four times
-# smaller and describe each place by 64 numbers, its *features*. Then come four **stages**: the
+# **ResNet18** begins with one layer of filters and a *pooling* (of neighbouring places only the
+# strongest answer is kept). They make the picture a quarter as high and as wide, and describe each
+# place by 64 numbers, its *features*. Then come four **stages**: the
 # first keeps that size, each further one halves height and width and doubles the features. The way
 # leads from *where* to *what*. (Of the 18 layers that give the name the last, which names a whole
 # picture, is left out here.)
@@ -59,6 +63,7 @@ print("logits       ", tuple(logits.shape))
 # Stage 4 knows most about *what* it sees, but has only 4 x 4 places to say it. The **feature
 # pyramid** carries that knowledge back down: each level is enlarged and added to the finer one
 # below. At the end stands one number for each pixel, a **logit**: above 0 means *rather nucleus*.
+# The **sigmoid**, `1 / (1 + exp(-logit))`, makes a probability of it, and `torch.logit` goes back.
 
 # %%
 millions = sum(weights.numel() for weights in model.parameters()) / 1e6
@@ -97,6 +102,7 @@ with torch.no_grad():
     correction = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(features)))))
     by_hand = torch.relu(features + correction)
     print("input + correction is the block's answer:", torch.allclose(by_hand, block(features)))
+_ = block.train()  # back from eval(), in which batch norm (bn1, bn2) does not look at the batch
 
 # %% [markdown]
 # ## The loss, by hand
@@ -180,20 +186,27 @@ exercises.hint("3.3")
 # %% [markdown]
 # ## Which loss?
 #
-# *Predict:* a network answers 0.1 everywhere, so it finds nothing. Which of the two losses calls
-# that nearly good, and which does not?
+# Nuclei are rare: here 3 % of the pixels. One network answers 0.1 everywhere, so it finds nothing.
+# Another finds three quarters of the nucleus, and makes up as many pixels as it misses. *Predict:*
+# which of the two losses sees a large difference between them, and which hardly any?
 
 # %%
-nothing = torch.logit(torch.full((1, 1, 100, 100), 0.1))
 rare = torch.zeros(1, 1, 100, 100)
-rare[..., :15, :20] = 1  # 3 % of the pixels: nuclei are rare
-entropy = torch.nn.functional.binary_cross_entropy_with_logits(nothing, rare)
-print(f"cross-entropy {entropy:.2f}, Dice loss {dt.soft_dice_loss(nothing, rare):.2f}")
+rare[..., :15, :20] = 1
+nothing = torch.full((1, 1, 100, 100), 0.1)
+most = nothing.clone()
+most[..., :15, 5:25] = 0.9  # 225 pixels right, 75 missed, 75 made up
+for name, answer in (("nothing", nothing), ("three quarters", most)):
+    logits = torch.logit(answer)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, rare)
+    dice = dt.soft_dice_loss(logits, rare)
+    print(f"{name:14} cross-entropy {entropy:.2f}, Dice loss {dice:.2f}")
 
 # %% [markdown]
-# Cross-entropy calls finding *nothing* better than the network above, which found three pixels of
-# four: nearly all pixels are right. Dice calls it nearly as bad as can be. We use their sum: one
-# gives a steady slope from the first step, the other cares about the nuclei.
+# Cross-entropy hardly tells them apart: most pixels are background, and both are right there. Dice
+# does: finding nothing is nearly as bad as can be. (Even the better network has a high Dice loss:
+# the low probability that it gives to each of 9,700 background pixels adds up.) We use their sum:
+# one gives a steady slope from the first step, the other cares about the nuclei.
 
 # %% [markdown]
 # ## One batch first
@@ -233,8 +246,10 @@ ax.plot(losses, color="#0072B2")
 _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", ylim=(0, None))
 
 # %% [markdown]
-# *Figure 1. The loss on one batch that is shown again and again. It falls: gradients flow, image
-# and mask belong together, the loss has the right sign. It says nothing about other pictures.*
+# *Figure 1. The loss on one batch that is shown again and again. It falls: gradients reach the
+# weights, and the steps go downhill. It does not show that image and mask belong together: wrong
+# masks are learned by heart as well, so look at them (lesson 2). And it says nothing about other
+# pictures.*
 
 # %% [markdown]
 # ## Train
@@ -243,8 +258,8 @@ _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", yli
 # over the data (an *epoch*) the network is judged on it, and `fit` keeps the weights that did
 # best. The score is **IoU**: the pixels that prediction and truth share, over all pixels in
 # either; 1 is perfect (lesson 4). Whole embryos are on one side, as in lesson 1. Training shows
-# crops of 128 pixels; validation shows whole pictures, at the size that the crops have on average
-# (their longest side 192).
+# crops of 128 pixels, cut between once and twice as large; validation shows whole pictures with a
+# longest side of 192, near the middle of that.
 
 # %%
 def loaders():
@@ -278,9 +293,10 @@ _ = dt.plot_history(history)
 #   more embryos, or stop earlier;
 # - both stay high: it cannot, or may not yet: train longer, or with another learning rate.
 #
-# Which of the three do you see above? After so few epochs it should be the first: longer training
-# would help. (That validation lies *below* training here is no miracle: its pictures are whole and
-# unchanged, while those for training are cut, bent and blurred.)
+# Which of the three do you see above? It should be the first, though the curves level off: `fit`
+# lets the learning rate rise, then fall to almost nothing, so the last epochs only polish. A longer
+# plan (`epochs=60`) may go further. (That validation lies *below* training here is no miracle: its
+# pictures are whole and unchanged, while those for training are cut, bent and blurred.)
 
 # %% [markdown]
 # ## Exercise 3.4: which weights to keep?
@@ -306,20 +322,23 @@ exercises.hint("3.4")
 # ## A head start
 #
 # The model that comes with devotools is this same network. It learned with the same loss and the
-# same augmentation for about an hour, from thousands of other drawn embryos, with all the clutter.
-# What if we begin with *its* weights instead of random numbers? Few steps at a small learning rate
-# are enough then: it need not learn what a nucleus is, only what is special here.
+# same augmentation for about two hours, from tens of thousands of other drawn embryos, with all the
+# clutter. What if we begin with *its* weights instead of random numbers? It need not learn what a
+# nucleus is, only what is special here, so a small learning rate will do.
 #
-# *Predict:* where will its curve begin, and will the other one reach it?
+# *Predict:* where will its curve begin, before it has seen a single one of our embryos? How much
+# will four epochs add? Will the other one reach it?
 
 # %% tags=["nbval-ignore-output"]
 starts = {"random": history}
 pretrained = dt.load_model("nuclei")
+_, before, _ = validate(pretrained, loaders()[1], torch.device("cpu"))
+print(f"shipped weights  before training {before:.2f}")
 gentle = dt.TrainConfig(epochs=4, learning_rate=2e-4, device="cpu")
 starts["shipped weights"] = dt.fit(pretrained, *loaders(), gentle)
 
-with_network = False  # True downloads 45 MB once: an encoder that has seen a million photographs
-if with_network:
+with_internet = False  # True downloads 45 MB once: an encoder that has seen a million photographs
+if with_internet:
     imagenet = dt.ResNet18FPN(weights="imagenet")
     starts["ImageNet"] = dt.fit(imagenet, *loaders(), dt.TrainConfig(epochs=18, device="cpu"))
 for name, run in starts.items():
@@ -327,17 +346,23 @@ for name, run in starts.items():
 
 # %% tags=["nbval-ignore-output"]
 # alt: Validation IoU against the epoch. The start from shipped weights, orange squares, lies high
-#   from the first epoch; the random start, blue circles, climbs towards it.
+#   from the first epoch, no higher than an orange star at epoch 0, before any training; the random
+#   start, blue circles, climbs towards it.
 assert starts["shipped weights"].val_iou[0] > history.val_iou[0] + 0.1, "where is the head start?"
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 looks = (("o-", "#0072B2"), ("s--", "#D55E00"), ("^:", "#009E73"))
 for (name, run), (style, colour) in zip(starts.items(), looks, strict=False):
     ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, color=colour, label=name)
-ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1), xticks=range(2, 19, 2))
+ax.plot(0, before, "*", color="#D55E00", markersize=12, label="the same, before training")
+ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1), xticks=range(0, 19, 2))
 _ = ax.legend(loc="lower right")
 
 # %% [markdown]
 # *Figure 3. The same network, data and loss, from two starts.*
+#
+# The shipped weights begin where a random start does not arrive in 18 epochs. Training adds little
+# or nothing to them: our embryos are drawn by the same program, so they hold nothing new. Here the
+# start is all. Lesson 6 has pictures that *are* new, and there training goes on from such a start.
 #
 # **Why does pre-training help, and when?** The first layers of any vision network find edges and
 # spots, so even weights that have only seen photographs of dogs and cars (*ImageNet*) save the
@@ -387,9 +412,8 @@ for ax, pair in zip(axes, with_nuclei[1::7], strict=False):
 #    <details><summary>Answer</summary>Overfitting: the network learns its pictures by heart. Keep
 #    the weights of the best validation epoch; get more embryos or more augmentation.</details>
 # 3. The loss of a single batch, shown a hundred times, does not fall. Would more data help?
-#    <details><summary>Answer</summary>No. Something is broken: image and mask do not belong
-#    together, the loss has the wrong sign, the learning rate is far off, or no gradient flows.
-#    </details>
+#    <details><summary>Answer</summary>No. Something is broken: no gradient flows, the weights are
+#    never updated, or the learning rate is far off.</details>
 # 4. A network answers 0.1 everywhere and its cross-entropy looks good. Why?
 #    <details><summary>Answer</summary>Nearly all pixels are background, and 0.1 is nearly right
 #    there. The overlap with the nuclei is small: Dice shows it.</details>

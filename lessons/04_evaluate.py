@@ -17,7 +17,7 @@
 # **What you need:** lesson 1's *mask* and *labels*. The trained model is there already.
 # **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import json
@@ -178,7 +178,8 @@ exercises.hint("4.3")
 # `load_model("nuclei")` is a ResNet18 with a feature pyramid that has seen *only drawn embryos*.
 # We test it on embryos that were drawn for this lesson, with all the clutter, from a seed that
 # training has never used. Each picture is first brought to the model's **working resolution**, and
-# touching nuclei in its answer are parted by a **watershed** (`label_nuclei`). Sections without a
+# touching nuclei in its answer are parted by a **watershed** (`label_nuclei`): a flood rises from a
+# *seed* in the middle of each, and where two floods meet runs the border. Sections without a
 # nucleus, near the ends of an embryo, are left out here: they score 1 or 0 and nothing between, and
 # would blur what we want to see.
 
@@ -225,8 +226,11 @@ for ax, row in zip(axes.flat, shown, strict=True):
 
 # %% [markdown]
 # *Figure 3. The three worst and the three best sections. Solid orange: predicted; dashed blue:
-# true. Hard are nuclei that the knife only grazed, nuclei at the border of the picture, and pale
-# embryos whose nuclei hardly differ from their surroundings.*
+# true.*
+#
+# Hard here are dim nuclei beside bright ones, a nucleus under a fibre, and bright granules that
+# look like nuclei. It need not be the embryo that is hard: one of the worst and one of the best
+# sections may well come from the same.
 
 # %% [markdown]
 # ## The threshold
@@ -235,8 +239,8 @@ for ax, row in zip(axes.flat, shown, strict=True):
 # rises, what happens to precision, and what to recall?
 
 # %%
-# alt: Three lines against the threshold: precision rises slowly, recall falls, and F1 stays nearly
-#   level between and drops at both ends. A dotted line marks the threshold 0.5.
+# alt: Three lines against the threshold. Precision rises at first, then wavers; recall falls; F1
+#   stays nearly level between them. A dotted line marks the threshold 0.5.
 thresholds = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 some = pairs[::2]  # every second section, to save time
 swept = [dt.evaluate(model, some, threshold=float(t)) for t in thresholds]
@@ -249,8 +253,10 @@ ax.set(xlabel="threshold", ylabel="score", ylim=(0, 1.02))
 _ = ax.legend(loc="lower center", ncols=3)
 
 # %% [markdown]
-# *Figure 4. Scores against the threshold. A high threshold is strict: what is left is more often
-# right (precision), but more is missed (recall).*
+# *Figure 4. Scores against the threshold. A high threshold is strict: more is missed (recall), and
+# what is left is more often right (precision). But precision need not rise all the way: a high
+# threshold also shrinks outlines, and a nucleus whose IoU so falls below 0.5 counts as made up* and
+# *missed.*
 #
 # In 2020 the scores were computed at 0.5, and the pictures shown at 0.1: the pictures showed
 # nuclei that the scores never counted. Here one threshold, `dt.THRESHOLD`, serves training,
@@ -293,8 +299,9 @@ exercises.hint("4.4")
 # nucleus. We sort all pixels of our sections into ten bins by their probability and look how many
 # are nucleus in each.
 #
-# *Predict:* is the model too sure of itself, or not sure enough? A point below the diagonal says
-# "too sure": fewer are nucleus than it claims.
+# *Predict:* is the model too sure of itself, or not sure enough? Too sure means: where it says
+# 0.7, fewer than seven in ten are nucleus, a point *below* the diagonal; and where it says 0.3,
+# more than three in ten are, a point *above* it.
 
 # %% tags=["nbval-ignore-output"]
 # alt: A reliability diagram. Circles joined by a line show the share of true nucleus pixels against
@@ -318,6 +325,9 @@ print(f"{100 * count[0] / count.sum():.0f} % of all pixels lie in the first bin"
 # %% [markdown]
 # *Figure 5. Reliability diagram. The **expected calibration error** is the distance from the
 # diagonal, averaged over all pixels.*
+#
+# If the points lie above the diagonal on the left and below it on the right, the model is too sure
+# both ways: what it doubts is nearer to even odds than it says.
 #
 # Read the error with the note beside it: most pixels are background, the model is rightly sure
 # of them, and they make the mean look good. What matters for outlines are the bins in between. They
@@ -448,21 +458,29 @@ _ = axes[0].legend(loc="lower left")
 # %% [markdown]
 # *Figure 8. Prediction and spoilt mask, each against the clean truth; bars are means over the
 # seeds, lines their standard deviation. Sections of embryos that the networks never saw.*
+#
+# The observation of 2020 was made on the pictures that the network had learned from. So *look* at
+# the difference there as well:
 
 # %%
 for look, result in stored.items():
-    measured, settings = result["sections of other embryos"], result["settings"]
-    gain, share = measured["outline_gain"], measured["outline_better_share"]
+    settings = result["settings"]
     print(f"{look}: {settings['seeds']} seeds, {settings['steps']} steps")
-    print(f"  outlines: network minus mask {gain['mean']:+.3f} (sd {gain['sd']:.3f})")
-    print(f"  the network's is the better one in {100 * share['mean']:.0f} % of the nuclei")
+    for side in ("sections it was trained on", "sections of other embryos"):
+        gain, share = result[side]["outline_gain"], result[side]["outline_better_share"]
+        print(f"  {side}")
+        print(f"    outlines: network minus mask {gain['mean']:+.3f} (sd {gain['sd']:.3f})")
+        print(f"    the network's is the better one in {100 * share['mean']:.0f} % of the nuclei")
 
 # %% [markdown]
 # So what became of the observation? Read the numbers with their spread, and say no more than they
-# do. On large, clear nuclei the network's outlines are *as good as* its teacher's: the difference
-# is smaller than its spread over the seeds. That is remarkable for a pupil who only ever saw spoilt
-# masks. But "less noisy" it is not. And with the full look, which so few steps leave half taught,
-# both outlines and finding are worse than in the masks.
+# do. In our short run the network was worse than the masks in both. Trained longer, on large, clear
+# nuclei of other embryos, it finds nuclei somewhat better than the masks show them. Of its outlines
+# no difference is seen, neither on the sections that it learned from nor on others: it is smaller
+# than its spread over the seeds. (A few seeds could hide a small one.) That is remarkable for a
+# pupil who only ever saw spoilt masks. But *less noisy* outlines are not what was measured. And
+# with the full look, which so few steps leave half taught, both outlines and finding are worse than
+# in the masks.
 #
 # Two things work against each other. Errors that differ from nucleus to nucleus (a circle set a
 # little aside, now left, now right) average out: the network cannot guess them, so it settles in
@@ -482,9 +500,11 @@ for look, result in stored.items():
 #
 # ## Checkpoint
 #
-# 1. A paper reports a Dice of 0.80, another an IoU of 0.70. Which found its nuclei better?
-#    <details><summary>Answer</summary>The second, if both were measured alike: a Dice of 0.80 is an
-#    IoU of 0.67.</details>
+# 1. Of one picture, one program's mask has a Dice of 0.80, another's an IoU of 0.70. Which fits
+#    the truth better?
+#    <details><summary>Answer</summary>The second: a Dice of 0.80 is an IoU of 0.67. Of means over
+#    many pictures one could not tell: a mean Dice of 0.80 may go with a mean IoU from 0.67 to 0.80.
+#    </details>
 # 2. A program marks the whole picture as one nucleus. Which of precision and recall of pixels is 1?
 #    <details><summary>Answer</summary>Recall. Precision is only the share of nucleus in the
 #    picture. Of nuclei, one at most is found.</details>

@@ -16,9 +16,8 @@ IN_THE_LESSON = {
     "Contrast stretching": "stretch_contrast",
     "Domain shift": "*shift*",
     "Panoptic quality": "panoptic",
-    "Seed (of a watershed)": "waist",
+    "Seed (of a watershed)": "seed",
     "Seed (of chance)": "seed",
-    "Watershed": "waist",
     "Working resolution": "working_nucleus",
 }
 LESSONS = {int(path.stem[:2]): path for path in lesson_paths()}
