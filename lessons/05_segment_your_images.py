@@ -15,7 +15,8 @@
 # - to count nuclei and estimate their volumes from a series of sections;
 # - to say what you should distrust, and to find the pictures to look at first.
 #
-# **What you need:** *mask* and *labels* from lesson 1, *precision* and *recall* from lesson 4.
+# **What you need:** *mask* and *labels* from lesson 1, *IoU*, *precision*, *recall* and *F1* from
+# lesson 4.
 # **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.3 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
@@ -89,8 +90,10 @@ for file in files[:6]:
 
 # %% [markdown]
 # `read_image` divides each by the largest number that its kind can hold, so 0 is black and 1 is
-# white whatever the file was. *Look at your pictures before any program does:* is there one embryo
-# in each, and do you see its nuclei?
+# white whatever the file was. (A camera of 12 bits in a file of 16 reaches 0.06 only, and looks
+# black here. The model does not mind, for it stretches the contrast; `dt.stretch_contrast` shows
+# it.) *Look at your pictures before any program does:* is there one embryo in each, and do you see
+# its nuclei?
 
 # %%
 # alt: Six sections of one drawn embryo in a row of grey pictures. The embryo is dark grey on pale
@@ -346,7 +349,10 @@ _ = ax.legend()
 # *Figure 6. The scale, from far too small to far too large. On the left is a cliff: shrunk to the
 # size of a granule, a nucleus is a granule to the network. On the right there is none, as far as we
 # have looked: over a wide range the exact value matters little. Read off how exactly you must
-# measure, and if you are unsure, err on the large side.*
+# measure.*
+#
+# If you are unsure, give a width that is rather too *small*: the network then sees nuclei that are
+# too large, and that costs little. Too large a width shrinks them, towards the cliff.
 #
 # Both are called size, and they are easily confused. The **pixel size** of a section before gives
 # units, and changes nothing that is found. The **nucleus size** decides what is found, and gives no
@@ -403,7 +409,7 @@ for path in sorted(results.rglob("*"))[:20]:
 # failed. Run the same command again and it does only what is new or failed.
 #
 # Everything else was done, and the **exit code** is 1: something failed, look. (0 would mean that
-# every picture was segmented, 2 that it could not even start.) Which one, and why, is in
+# every picture was segmented, 2 that it could not start, or not write.) Which one, and why, is in
 # `images.csv`, one row a picture (`<NA>`: nothing stands there):
 
 # %% tags=["nbval-ignore-output"]
@@ -522,12 +528,15 @@ _ = ax.set(xlabel="section", ylabel="area (µm²)", xticks=where)
 # as thick as the section, and the bars together are the nucleus.*
 #
 # This is **Cavalieri's principle**, four centuries old: the volume is the sum of the areas, times
-# the distance from one section to the next. It holds for any shape.
+# the distance from one section to the next. It holds for any shape. (Our sections follow each other
+# without a gap, so that distance is their thickness. If you photographed every fifth section, it is
+# five times the thickness.)
 #
 # ## Exercise 5.3: a volume
 #
 # Complete the function: it gets the areas of one nucleus in its sections, an array in *pixels*, the
-# pixel size and the thickness of a section, both in micrometres. It returns the volume in µm³.
+# pixel size and the distance from one section to the next (here their thickness), both in
+# micrometres. It returns the volume in µm³.
 
 # %%
 def volume_um3(areas_px, pixel_size_um, thickness_um):
@@ -728,7 +737,8 @@ _ = ax.legend()
 # %% [markdown]
 # *Figure 11. Volumes. The circles show what the method itself costs: a nucleus is cut into a few
 # sections only. The triangles add the model's outlines and the links. Far below the line lie nuclei
-# that were split or missed in part, far above it those that were merged.*
+# that were split or missed in part, far above it those whose outlines are too large, or that were
+# merged with another.*
 
 # %% tags=["nbval-ignore-output"]
 for who, estimates in (("true outlines", cavalieri), ("model's outlines", by_model)):

@@ -2,7 +2,7 @@
 # # 7. Classify nuclei
 #
 # Where the nuclei are, you know by now. In this lesson you ask of each one what *state* it is in:
-# at rest between two divisions, or dividing. The same ResNet18 answers, with another head. From
+# between two divisions, or dividing. The same ResNet18 answers, with another head. From
 # its answers comes a figure that developmental biologists have used for a century, the
 # **mitotic index**, and with it the question that this lesson ends on: how far can the figure be
 # trusted?
@@ -52,7 +52,7 @@ from devotools.pipeline.linking import link_sections
 #
 # Our drawings know both states, since we drew them. Specks may be fine or coarse, and a single
 # round body, the *nucleolus*, is interphase as well, and so is a nucleus that shows nothing at all.
-# There is a third kind, `mixed`, which shows clumps *among* specks or blobs, and which two careful
+# There is a third kind, `mixed`, which shows clumps *among* round blobs, and which two careful
 # people would call differently. *Look first at how the dark stuff is spread, then at how much of it
 # there is:* which of the two tells the states apart?
 
@@ -318,15 +318,15 @@ assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 # - **from segmentation:** the same encoder, and all weights learn;
 # - **from random numbers:** all weights learn;
 # - **from ImageNet:** from a million everyday photographs, all weights learn. These weights are a
-#   download of 45 MB. Where this was measured there was no network, so the line is *missing*, not
+#   download of 45 MB. Where this was measured there was no internet, so the line is *missing*, not
 #   zero; with `--imagenet` the same command measures it and puts it into the figure.
 #
 # *Predict* the order of the lines, at 10 crops and at 1,000. The star is your own run.
 
 # %% tags=["nbval-ignore-output"]
 # alt: Balanced accuracy against the number of labelled crops, 10, 100 and 1,000. The lines from
-#   segmentation and from random numbers rise together, from about 0.8 at 10 crops to 0.9 at 1,000.
-#   The frozen encoder stays below 0.6, near guessing. A star, your own run, at 100 crops.
+#   segmentation and from random numbers rise together, from about 0.8 at 10 crops to nearly 0.9 at
+#   1,000. The frozen encoder stays far below, nearer to guessing. A star, your own run, at 100.
 stored = files("devotools") / "data" / "transfer.json"
 results = json.loads(stored.read_text(encoding="utf-8"))
 styles = {
@@ -355,10 +355,10 @@ _ = ax.legend(fontsize="small", ncols=2)
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
 # random numbers makes no difference that three runs could show; see how the bars overlap. In lesson
-# 6 the same start went twice as far as random numbers: there the question was the same, *nucleus or
-# not*, and only the pictures were new. Here the pictures are the same, and the question is new. The
-# frozen encoder does not even gain from a hundred times as many labels: what its features do not
-# hold, no head of one layer reads from them.
+# 6 the same start went clearly further than random numbers: there the question was the same,
+# *nucleus or not*, and only the pictures were new. Here the pictures are the same, and the question
+# is new. The frozen encoder does not even gain from a hundred times as many labels: what its
+# features do not hold, no head of one layer reads from them.
 #
 # So the rule is not *always start from a trained network*, but *try it, and count the runs*. With
 # few crops a single run says little: look how far apart the runs of one start lie. The shipped
@@ -727,11 +727,11 @@ _ = ax.legend(ncols=2)
 # is (blue squares). Sections in which no nucleus has a state have no dot.*
 #
 # Is there a wave of division in the middle of the embryo? None was drawn: in our drawings the state
-# of a nucleus does not depend on its place. The true line is smooth because neighbouring sections
-# cut the same few nuclei, so one condensed nucleus lifts several squares in a row. A section has a
-# handful of nuclei, and the bars are so long that nearly any course fits through them. The ups and
-# downs of single sections are mostly chance, so do not tell stories about them. Should one add up
-# all sections, then? Careful.
+# of a nucleus does not depend on its place. Neighbouring sections cut the same few nuclei, so one
+# condensed nucleus lifts several squares in a row; and of so few, one more or less makes the true
+# line jump. A section has a handful of nuclei, and the bars are so long that nearly any course fits
+# through them. The ups and downs of single sections are mostly chance, so do not tell stories about
+# them. Should one add up all sections, then? Careful.
 #
 # ## Exercise 7.4: count each nucleus once
 #
@@ -847,10 +847,11 @@ for share in (0.01, 0.05, 0.2, 0.5):
 # <details><summary>Answer</summary>Too high: it expects every second nucleus to be condensed, and
 # the few mistakes among the many interphase nuclei outnumber the condensed ones.</details>
 #
-# Next: your own pictures. `devotools segment --classify` does all of this for a folder
-# ([the command](../docs/the-command.md)), and [CONTRIBUTING](../CONTRIBUTING.md) is the way into
-# the project. Or [lesson 6, label and fine-tune](06_label_and_fine_tune.ipynb), if your pictures
-# are of another kind.
+# Next: your own pictures. `devotools segment --classify` finds and classifies the nuclei of a
+# folder ([the command](../docs/the-command.md)): in a series saved as one multi-page TIFF it counts
+# each nucleus once, in single pictures it counts cuts. [CONTRIBUTING](../CONTRIBUTING.md) is the
+# way into the project. Or [lesson 6, label and fine-tune](06_label_and_fine_tune.ipynb), if your
+# pictures are of another kind.
 #
 # **Further reading:** Arai and others, [Reduction in chromosome mobility accompanies nuclear
 # organization during early embryogenesis in Caenorhabditis
