@@ -16,7 +16,7 @@
 # - what a pre-trained start is worth, and when.
 #
 # **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
-# picture. **Time:** 40 minutes to read, 3 minutes to run. **Memory:** 1.4 GB.
+# picture. **Time:** 40 minutes to read, 4 minutes to run. **Memory:** 1.4 GB.
 # **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
@@ -276,7 +276,7 @@ def loaders():
 del optimizer, loss  # they hold on to hundreds of megabytes of the first try
 dt.seed_everything(0)
 model = dt.ResNet18FPN()
-history = dt.fit(model, *loaders(), dt.TrainConfig(epochs=18, device="cpu"))
+history = dt.fit(model, *loaders(), dt.TrainConfig(epochs=15, device="cpu"))
 print(f"validation IoU {history.best_iou:.2f} in epoch {history.best_epoch}")
 
 # %% tags=["nbval-ignore-output"]
@@ -327,20 +327,20 @@ exercises.hint("3.4")
 # nucleus is, only what is special here, so a small learning rate will do.
 #
 # *Predict:* where will its curve begin, before it has seen a single one of our embryos? How much
-# will four epochs add? Will the other one reach it?
+# will three epochs add? Will the other one reach it?
 
 # %% tags=["nbval-ignore-output"]
 starts = {"random": history}
 pretrained = dt.load_model("nuclei")
 _, before, _ = validate(pretrained, loaders()[1], torch.device("cpu"))
 print(f"shipped weights  before training {before:.2f}")
-gentle = dt.TrainConfig(epochs=4, learning_rate=2e-4, device="cpu")
+gentle = dt.TrainConfig(epochs=3, learning_rate=2e-4, device="cpu")
 starts["shipped weights"] = dt.fit(pretrained, *loaders(), gentle)
 
 with_internet = False  # True downloads 45 MB once: an encoder that has seen a million photographs
 if with_internet:
     imagenet = dt.ResNet18FPN(weights="imagenet")
-    starts["ImageNet"] = dt.fit(imagenet, *loaders(), dt.TrainConfig(epochs=18, device="cpu"))
+    starts["ImageNet"] = dt.fit(imagenet, *loaders(), dt.TrainConfig(epochs=15, device="cpu"))
 for name, run in starts.items():
     print(f"{name:16} first epoch {run.val_iou[0]:.2f}, best {run.best_iou:.2f}")
 
@@ -354,13 +354,13 @@ looks = (("o-", "#0072B2"), ("s--", "#D55E00"), ("^:", "#009E73"))
 for (name, run), (style, colour) in zip(starts.items(), looks, strict=False):
     ax.plot(range(1, len(run.val_iou) + 1), run.val_iou, style, color=colour, label=name)
 ax.plot(0, before, "*", color="#D55E00", markersize=12, label="the same, before training")
-ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1), xticks=range(0, 19, 2))
+ax.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1), xticks=range(0, 16, 3))
 _ = ax.legend(loc="lower right")
 
 # %% [markdown]
 # *Figure 3. The same network, data and loss, from two starts.*
 #
-# The shipped weights begin where a random start does not arrive in 18 epochs. Training adds little
+# The shipped weights begin where a random start does not arrive in 15 epochs. Training adds little
 # or nothing to them: our embryos are drawn by the same program, so they hold nothing new. Here the
 # start is all. Lesson 6 has pictures that *are* new, and there training goes on from such a start.
 #

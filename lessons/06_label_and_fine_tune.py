@@ -15,7 +15,7 @@
 # - to measure what was *forgotten*, and what ragged masks cost.
 #
 # **What you need:** lesson 3 (training) and lesson 4 (IoU). The trained model is there already.
-# **Time:** 35 minutes to read, 2 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
+# **Time:** 35 minutes to read, 3 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
 # Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
 

@@ -267,7 +267,7 @@ def train(model, rate):
         model,
         dt.make_loader(hundred, 32, shuffle=True),
         dt.make_loader(learn.subset(aside), 64, shuffle=False),
-        dt.TrainConfig(epochs=8, learning_rate=rate, device="cpu"),
+        dt.TrainConfig(epochs=6, learning_rate=rate, device="cpu"),
         dt.Classification(),
     )
 
