@@ -16,7 +16,7 @@
 # - what a pre-trained start is worth, and when.
 #
 # **What you need:** lessons 1 and 2, and that a *convolution* slides a small filter over a
-# picture. **Time:** 40 minutes to read, 4 minutes to run. **Memory:** 1.4 GB.
+# picture. **Time:** 40 minutes to read, 3 minutes to run. **Memory:** 1.4 GB.
 # **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
