@@ -17,7 +17,7 @@
 # **What you need:** a little Python: variables, loops, functions.
 # **Time:** 35 minutes to read, 1 minute to run. **Memory:** 1.2 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import tempfile

@@ -15,7 +15,7 @@
 # **What you need:** lesson 1's words *image* and *mask*, and NumPy slices such as `picture[2:5]`.
 # **Time:** 30 minutes to read, 1 minute to run. **Memory:** 1.1 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import copy

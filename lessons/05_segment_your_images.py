@@ -19,7 +19,7 @@
 # lesson 4.
 # **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.3 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import contextlib

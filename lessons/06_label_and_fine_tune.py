@@ -17,7 +17,7 @@
 # **What you need:** lesson 3 (training) and lesson 4 (IoU). The trained model is there already.
 # **Time:** 35 minutes to read, 3 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import io

@@ -18,7 +18,7 @@
 # **What you need:** lesson 3 (training), *calibrated* from lesson 4, *cuts* from lesson 5.
 # **Time:** 45 minutes to read, 3 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import json

@@ -14,7 +14,7 @@
 # **What you need:** lesson 1's *mask* and *labels*.
 # **Time:** 30 minutes to read, 1 minute to run. **Memory:** 1.0 GB. **Internet:** not needed.
 #
-# Words in *italics* that are new are explained in the [glossary](../docs/glossary.md).
+# Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
 # %%
 import matplotlib.pyplot as plt

@@ -171,7 +171,10 @@ NEEDS = (
     r"\*\*What you need:\*\* .+ \*\*Time:\*\* \d+ minutes to read, \d+ minutes? to run\. "
     r"\*\*Memory:\*\* \d+\.\d GB\. \*\*Internet:\*\* not needed"
 )
-GLOSSARY = "Words in *italics* that are new are explained in the [glossary](../docs/glossary.md)."
+GLOSSARY = (
+    "Words in *italics* or **bold** that are new are explained in the "
+    "[glossary](../docs/glossary.md)."
+)
 
 
 def paragraphs(text):
