@@ -72,7 +72,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether 16-bit arithmetic (bfloat16) is faster than 32-bit on ``device``.
 
     True on GPUs of the Ampere generation and later, and on CPUs with AMX. Those with AVX512-BF16
-    alone are asked, once a process: on some it is quicker, on others slower by half. Elsewhere
+    alone are asked, once a process: on one without AMX it was slower than 32-bit. Elsewhere
     bfloat16 is emulated, and slower. ``DEVOTOOLS_BFLOAT16=0`` in the environment says no for all:
     to get the numbers of a machine that has none.
     """
