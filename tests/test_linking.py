@@ -8,8 +8,8 @@ from scipy.ndimage import center_of_mass
 
 from devotools import synthesize_series
 from devotools._validate import InputError
+from devotools.exchange.stacks import open_stack, write_label_stack
 from devotools.pipeline.linking import COLUMNS_3D, Tally, link_sections, measure_nuclei_3d
-from devotools.pipeline.stacks import open_stack, write_label_stack
 
 EMPTY = np.zeros((64, 64), np.int32)
 

@@ -12,14 +12,14 @@ from helpers import files_under
 from PIL import Image
 
 from devotools._validate import InputError
-from devotools.images import read_image, to_grey
-from devotools.pipeline.stacks import (
+from devotools.exchange.stacks import (
     count_pages,
     is_stack,
     open_stack,
     read_pixel_size,
     write_label_stack,
 )
+from devotools.images import read_image, to_grey
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 60_000, (5, 30, 40), dtype=np.uint16)
@@ -224,7 +224,7 @@ def test_stack_spread_over_files_is_refused(tmp_path):
 
 def test_too_many_pages_are_refused(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "long.tif", STACK)
-    monkeypatch.setattr("devotools.pipeline.stacks.MAX_SECTIONS", 4)
+    monkeypatch.setattr("devotools.exchange.stacks.MAX_SECTIONS", 4)
     with pytest.raises(InputError, match=r"more than 4 pages.*shorter series"):
         count_pages(tmp_path / "long.tif")
 
@@ -507,7 +507,7 @@ def test_label_stack_is_the_same_file_each_time(tmp_path):
 
 
 def test_large_label_stack_is_bigtiff(tmp_path, monkeypatch):
-    monkeypatch.setattr("devotools.pipeline.stacks.BIG", 4 * 30 * 40 * 2 - 1)
+    monkeypatch.setattr("devotools.exchange.stacks.BIG", 4 * 30 * 40 * 2 - 1)
     labels = draw_stack()
     write_label_stack(tmp_path / "labels.tif", labels, labels.shape)
     with tifffile.TiffFile(tmp_path / "labels.tif") as tiff:

@@ -17,7 +17,9 @@ from devotools._files import check_new, whole_folder
 from devotools._listing import own_files
 from devotools._validate import InputError, check_folder, check_positive, check_same_shape
 from devotools.exchange.archives import is_archive, unpack
+from devotools.exchange.marked_stacks import marked_sections
 from devotools.exchange.masks import read_truth
+from devotools.exchange.stacks import count_pages, is_stack
 from devotools.images import (
     CONVERT,
     MICROSCOPE_SUFFIXES,
@@ -40,7 +42,10 @@ NO_MARK = "this is no mask; expected a picture, .roi or RoiSet .zip. Convert it,
 
 @dataclass(frozen=True)
 class ImportRow:
-    """What became of one picture or mask: a line of report.csv. Paths are relative."""
+    """What became of one picture (or section of a stack) or mask: a line of report.csv.
+
+    Paths are relative.
+    """
 
     image: str
     mask: str
@@ -87,10 +92,15 @@ def import_folder(
     ImageJ outlines (``.roi``, RoiSet ``.zip``). With ``clean``, grey and JPEG masks are made clean
     by :func:`~devotools.exchange.clean_mask`; without, they are refused.
 
+    A stack (multi-page TIFF) gives a picture for each section, ``name_0000`` and so on. Its masks
+    are a stack of as many sections, or outlines with positions: sections without any outline are
+    left out then, for nobody says that they were looked at.
+
     ``out`` must be new or empty; it gets ``images/``, ``masks/``, ``labels/``, ``manifest.csv``
     (name, embryo, section, pixel_size_um) and ``report.csv`` (a row for every file, with the
     reason where one is refused), all together at the end. The embryo is ``embryo`` for all, else
-    the name of the first sub-folder; else it stays unknown, and ``train`` says what follows.
+    the name of the first sub-folder; else it stays unknown, and ``train`` says what follows; but
+    the sections of a stack are of one embryo, called as the stack is.
     ``progress(done, total)`` is called after each picture.
 
     Raises :class:`~devotools._validate.InputError` where nothing can be imported, with the reasons.
@@ -106,7 +116,7 @@ def import_folder(
         rows = [ImportRow(*files, "", "", "refused", why) for *files, why in rest]
         for done, (image, mask) in enumerate(pairs, start=1):
             row = _row_of(_inside(image, images), _inside(mask, masks), embryo)
-            rows.append(_import_one(unfinished, image, mask, row, clean))
+            rows += _import_pair(unfinished, image, mask, row, clean)
             if progress is not None:
                 progress(done, len(pairs))
         rows = [replace(row, reason=row.reason.replace(scratch, "")) for row in rows]
@@ -220,11 +230,39 @@ def _row_of(image: str, mask: str, embryo: str | None) -> ImportRow:
     return ImportRow(image, mask, name, first if embryo is None else embryo, "imported", "")
 
 
-def _import_one(out: Path, image: Path, mask: Path, row: ImportRow, clean: bool) -> ImportRow:
+def _import_pair(
+    out: Path, image: Path, mask: Path, row: ImportRow, clean: bool
+) -> list[ImportRow]:
+    """The row of a picture; for a stack one a section, and one for those that were left out."""
+    if not is_stack(image):
+        return [_import_one(out, row, lambda: _read_section(image, mask, clean))]
+    row, rows = replace(row, embryo=row.embryo or image.stem), []
+    try:
+        for section in marked_sections(image, mask, clean=clean):
+            part = replace(row, name=f"{row.name}_{section.number:04d}")
+            part = _import_one(out, part, section.read)
+            said = f"section {section.number}: {part.reason}" if part.reason else ""
+            rows.append(replace(part, reason=said))
+        if len(rows) < count_pages(image):
+            rows.append(_left_out(row, count_pages(image), len(rows)))
+    except InputError as error:  # it holds for the whole file
+        rows.append(replace(row, status="refused", reason=str(error)))
+    return rows
+
+
+def _left_out(row: ImportRow, sections: int, marked: int) -> ImportRow:
+    why = (
+        f"{sections - marked} of {sections} sections have no outline and were left out; expected "
+        "outlines on each that was looked at. Where there is no nucleus, say so with a label stack."
+    )
+    return replace(row, name="", status="refused", reason=why)
+
+
+def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> ImportRow:
     try:
         if (out / "masks" / f"{row.name}.png").exists():
             raise InputError(f"another picture is called {row.name!r} already. Rename this one.")
-        section = _read_section(image, mask, clean)
+        section = read()
     except InputError as error:
         return replace(row, status="refused", reason=str(error))
     _write_section(out, row.name, section)
@@ -278,16 +316,20 @@ def _check_some(report: ImportReport) -> None:
 
 def _write_tables(out: Path, report: ImportReport, pixel_size_um: float | None) -> None:
     sections = [
-        [row.name, row.embryo, _section(row.image), "" if pixel_size_um is None else pixel_size_um]
+        [row.name, row.embryo, _section(row), "" if pixel_size_um is None else pixel_size_um]
         for row in report.imported
     ]
     _write_csv(out / "manifest.csv", ["name", "embryo", "section", "pixel_size_um"], sections)
     _write_csv(out / "report.csv", COLUMNS, [list(astuple(row)) for row in report.rows])
 
 
-def _section(image: str) -> str:
-    """The last number in a picture's name, which most microscopes count up; or nothing."""
-    found = re.search(r"(\d{1,9})\D*$", Path(image).stem)
+def _section(row: ImportRow) -> str:
+    """The last number in a picture's name, which most microscopes count up; or nothing.
+
+    For a section of a stack that is its own number, which stands last in the row's name.
+    """
+    folders = "_".join([*Path(row.image).parts[:-1], ""])
+    found = re.search(r"(\d{1,9})\D*$", row.name.removeprefix(folders))
     return str(int(found[1])) if found else ""
 
 

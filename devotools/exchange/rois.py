@@ -29,7 +29,10 @@ MAX_SET_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Roi:
-    """One outline: ``corners`` (N, 2) float64 of row and column, or an oval's two corners."""
+    """One outline: ``corners`` (N, 2) float64 of row and column, or an oval's two corners.
+
+    ``position`` is the section of a stack on which it lies, from 1; 0 stands for all of them.
+    """
 
     name: str
     corners: np.ndarray
@@ -46,6 +49,38 @@ def read_rois(path: str | Path) -> list[Roi]:
     than one section of a stack, and for damaged files. Source: ``ij.io.RoiDecoder``.
     """
     path = Path(path)
+    rois = _read_set(path)
+    if len({roi.position for roi in rois if roi.position}) > 1:
+        raise _fault(path.name, "holds outlines of several sections of a stack", "those of one")
+    return rois
+
+
+def read_stack_rois(path: str | Path, sections: int) -> dict[int, list[Roi]]:
+    """Read the outlines of a stack of so many sections: by section, from 0, those that have any.
+
+    Raises as :func:`read_rois`, but for outlines on several sections; and for outlines that lie on
+    all sections, or on one that the stack has not.
+    """
+    path = Path(path)
+    found: dict[int, list[Roi]] = {}
+    for roi in _read_set(path):
+        if roi.position == 0 and sections > 1:
+            raise _fault(
+                path.name,
+                f"holds the outline {roi.name[:80]!r}, which lies on no one section of the stack",
+                "one with a position (ImageJ: ROI Manager > Properties)",
+            )
+        if roi.position > sections:
+            raise InputError(
+                f"{path.name[:120]!r} holds the outline {roi.name[:80]!r} on section "
+                f"{roi.position} (ImageJ counts from 1); expected 1 to {sections}. Check that "
+                "picture and outlines belong together."
+            )
+        found.setdefault(max(roi.position - 1, 0), []).append(roi)
+    return dict(sorted(found.items()))
+
+
+def _read_set(path: Path) -> list[Roi]:
     with readable(path):
         if not is_zip(path):
             if path.stat().st_size > MAX_ROI_BYTES:
@@ -54,8 +89,6 @@ def read_rois(path: str | Path) -> list[Roi]:
         rois = [read_roi(content, name) for name, content in _members(path)]
     if not rois:
         raise _fault(path.name, "holds no .roi file", "a RoiSet.zip of ImageJ's ROI Manager")
-    if len({roi.position for roi in rois if roi.position}) > 1:
-        raise _fault(path.name, "holds outlines of several sections of a stack", "those of one")
     return rois
 
 
@@ -65,7 +98,7 @@ def read_roi(content: bytes, name: str) -> Roi:
         raise _fault(name, "is no ImageJ ROI (it does not begin with Iout)", "a .roi file")
     kind, top, left, bottom, right, count = struct.unpack_from(">Bx4hH", content, 6)
     size, shape_size, subtype, options = struct.unpack_from(">i14xi8xHH", content, 18)
-    (position,) = struct.unpack_from(">i", content, 56)
+    position = _position(content)
     (version,) = struct.unpack_from(">H", content, 4)
     sub_pixel = bool(options & SUB_PIXEL) and version >= (223 if kind in (RECTANGLE, OVAL) else 222)
     if shape_size > 0:
@@ -124,6 +157,14 @@ def _members(path: Path):
         for info in infos:
             with file.open(info) as member:
                 yield safe_name(info.filename, path).name, member.read(info.file_size)
+
+
+def _position(content: bytes) -> int:
+    """The slice, from 1, or 0; a hyperstack's stands in a second header as depth, or as time."""
+    position, second = struct.unpack_from(">2i", content, 56)
+    if position > 0 or not HEADER <= second <= len(content) - 16:
+        return max(position, 0)
+    return max(0, *struct.unpack_from(">2i", content, second + 8))
 
 
 def _box(content: bytes, box: tuple[int, ...], sub_pixel: bool) -> tuple[float, ...]:

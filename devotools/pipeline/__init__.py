@@ -6,10 +6,10 @@ for stacks and large ones, `cluster` for many machines. `states` brings what the
 `classification` says of the nuclei into the tables. `outcome` and `report` tell the result.
 """
 
+from devotools.exchange import read_pixel_size
 from devotools.pipeline.cluster import connect, segment_on_cluster
 from devotools.pipeline.jobs import Job, find_jobs, output_names
 from devotools.pipeline.outcome import Outcome, table_rows, write_tables
-from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import NOTHING_FOUND, uncertainty
 from devotools.pipeline.results import Results, open_results
 from devotools.pipeline.runner import segment_jobs

@@ -27,7 +27,7 @@ from skimage.measure import regionprops
 from devotools._files import cannot_write
 from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
-from devotools.exchange import add_rois, open_rois
+from devotools.exchange import add_rois, open_rois, read_pixel_size
 from devotools.images import (
     COLOURED,
     FORMATS,
@@ -47,7 +47,6 @@ from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.journal import file_state, file_sum
 from devotools.pipeline.outcome import Outcome, table_rows
-from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from devotools._files import WriteError
 from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
+from devotools.exchange import is_stack
 from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.mosaic import is_mosaic, segment_mosaic
@@ -14,7 +15,6 @@ from devotools.pipeline.outcome import Outcome
 from devotools.pipeline.results import Results
 from devotools.pipeline.segmenting import Way, failed, segment_chunk
 from devotools.pipeline.stack_job import segment_stack
-from devotools.pipeline.stacks import is_stack
 from devotools.pipeline.workshop import Workshop
 
 CHUNK = 8  # neighbours that go through the network together

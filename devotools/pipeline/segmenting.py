@@ -18,7 +18,7 @@ from PIL import Image
 
 from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
-from devotools.exchange import export_rois
+from devotools.exchange import export_rois, read_pixel_size
 from devotools.images import read_image, replace_file, write_labels
 from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
@@ -26,7 +26,6 @@ from devotools.model import ResNet18FPN
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.journal import file_state, file_sum
 from devotools.pipeline.outcome import Outcome, table_rows
-from devotools.pipeline.pixel_size import read_pixel_size
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.settings import Settings
 from devotools.pipeline.states import count_states, states_by_label, tell, with_states

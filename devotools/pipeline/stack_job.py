@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from devotools.classification import ResNet18Classifier
-from devotools.exchange import add_rois, open_rois
+from devotools.exchange import Stack, add_rois, open_rois, open_stack, write_label_stack
 from devotools.inference import check_working_size
 from devotools.measure import measure_nuclei
 from devotools.model import ResNet18FPN
@@ -22,7 +22,6 @@ from devotools.pipeline.outcome import Outcome, table_rows
 from devotools.pipeline.report import uncertainty
 from devotools.pipeline.segmenting import write_overlay
 from devotools.pipeline.settings import Settings
-from devotools.pipeline.stacks import Stack, open_stack, write_label_stack
 from devotools.pipeline.states import (
     count_states,
     states_by_label,

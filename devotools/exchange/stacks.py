@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 
 from devotools._validate import InputError, check_image, check_labels, check_positive
+from devotools.exchange.pixel_size import PixelSize, read_pixel_size, size_of
 from devotools.images import (
     LUMINANCE,
     check_claim,
@@ -30,7 +31,6 @@ from devotools.images import (
     silent_tifffile,
     to_grey,
 )
-from devotools.pipeline.pixel_size import PixelSize, read_pixel_size, size_of
 
 __all__ = ["Stack", "count_pages", "is_stack", "open_stack", "read_pixel_size", "write_label_stack"]
 
@@ -92,11 +92,7 @@ class Stack:
         stretched from the minimum to the maximum of the *whole* stack. Raises
         :class:`~devotools._validate.InputError` for a damaged section.
         """
-        if not 0 <= number < len(self):
-            raise InputError(
-                f"section is {number}; expected 0 to {len(self) - 1}, for {str(self.path)!r} has "
-                f"{len(self)} sections."
-            )
+        self._check(number)
         with self._lock:
             array = _read(self.path, self._sections[number], number)
         name = f"section {number} of {str(self.path)!r}"
@@ -104,6 +100,34 @@ class Stack:
             return to_grey(array, name)
         low, high = self._range
         return ((_plane(array, name) - low) / (high - low or 1.0)).astype(np.float32)
+
+    def save_section(self, number: int, path: str | Path) -> None:
+        """Write section ``number`` as a TIFF of its own, with its numbers and colours as stored.
+
+        Raises :class:`~devotools._validate.InputError` as :meth:`section` does.
+        """
+        self._check(number)
+        section = self._sections[number]
+        page = section.series.keyframe
+        with self._lock:
+            array = _stored(self.path, section, number)
+        planar = {"planarconfig": page.planarconfig} if "S" in page.axes else {}
+        with replace_file(path) as temporary:
+            tifffile.imwrite(
+                temporary,
+                array,
+                photometric=page.photometric,
+                colormap=page.colormap,
+                metadata=None,
+                **planar,
+            )
+
+    def _check(self, number: int) -> None:
+        if not 0 <= number < len(self):
+            raise InputError(
+                f"section is {number}; expected 0 to {len(self) - 1}, for {str(self.path)!r} has "
+                f"{len(self)} sections."
+            )
 
 
 @contextmanager
@@ -311,6 +335,15 @@ def _source(size: PixelSize, axis: str) -> str:
 
 def _read(path: Path, section: _Section, number: int) -> np.ndarray:
     """The pixels of one section as they are shown, (H, W) or (H, W, colours)."""
+    page = section.series.keyframe
+    array = _stored(path, section, number)
+    with one_sentence(f"section {number} of {str(path)!r}"):
+        array, axes = lit(array, page.axes, page)
+        return np.moveaxis(array, axes.index("S"), -1) if "S" in axes else array
+
+
+def _stored(path: Path, section: _Section, number: int) -> np.ndarray:
+    """The numbers of one section as the file holds them, its axes as its page has them."""
     series, page = section.series, section.series.keyframe
     with one_sentence(f"section {number} of {str(path)!r}"):
         if series.is_truncated:  # ImageJ keeps more than 4 GB behind one page
@@ -321,8 +354,7 @@ def _read(path: Path, section: _Section, number: int) -> np.ndarray:
         else:
             array = series[section.number].asarray()
         check_planes(path, page, array)
-        array, axes = lit(array, page.axes, page)
-        return np.moveaxis(array, axes.index("S"), -1) if "S" in axes else array
+        return array
 
 
 def _plane(array: np.ndarray, name: str) -> np.ndarray:
