@@ -240,18 +240,33 @@ exercises.hint("5.2")
 # %%
 ui.explore_threshold(image, probability)
 
+# %% [markdown]
+# In one section there may be nothing to see: where the model is certain, every threshold gives the
+# same nuclei. So we look through the folder for the picture whose number of nuclei changes most.
+# *Predict:* does a higher threshold find more nuclei, or fewer?
+
 # %%
-# alt: Three overlays of the same section, with the outlines found at thresholds 0.1, 0.5 and 0.9
-#   and the number of nuclei above each. The outlines get a little tighter from left to right.
+# alt: Three overlays of one section, with the outlines found at thresholds 0.1, 0.5 and 0.9 and
+#   the number of nuclei above each. From left to right the outlines get a little tighter, and in
+#   the last one nucleus less has an outline.
+thresholds = (0.1, 0.5, 0.9)
+most, doubtful = -1, None
+for file in files[:12]:
+    one = dt.predict_probability(model, dt.read_image(file))
+    several = [dt.label_nuclei(one, threshold=threshold) for threshold in thresholds]
+    change = np.ptp([found.max() for found in several])
+    if change > most:
+        most, doubtful, answers = change, file, several
+
 _, axes = plt.subplots(1, 3, figsize=(10, 3.7), layout="constrained")
-for ax, threshold in zip(axes, (0.1, 0.5, 0.9), strict=True):
-    found = dt.label_nuclei(probability, threshold=threshold)
-    _ = dt.show_overlay(image, found, ax, title=f"threshold {threshold}: {found.max()} nuclei")
+for ax, threshold, found in zip(axes, thresholds, answers, strict=True):
+    title = f"threshold {threshold}: {found.max()} nuclei"
+    _ = dt.show_overlay(dt.read_image(doubtful), found, ax, title=title)
 
 # %% [markdown]
-# *Figure 4. The same probability under three thresholds. A nucleus of which the model is certain
-# keeps its outline nearly where it was. One that comes and goes with the threshold was never
-# certain.*
+# *Figure 4. One picture under three thresholds: fewer nuclei, the higher it is. A nucleus of which
+# the model is certain keeps its outline nearly where it was. One that comes and goes with the
+# threshold was never certain: look at it yourself.*
 #
 # Leave the threshold at 0.5 unless you have labelled pictures to choose another one by (lesson 4).
 # The smallest area is another matter: 20 pixels are sensible in a picture 256 pixels wide, and a
