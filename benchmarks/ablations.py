@@ -7,6 +7,7 @@ and scored on the same drawn validation embryos. Scores are as `devotools.evalua
 mean IoU over sections and F1 over all nuclei. Variants that only change the prediction (flips at
 test time, no watershed, faint nuclei dropped) are scored with the weights of the recipe itself.
 The first variant is trained with two seeds: smaller differences than theirs mean nothing.
+The same command goes on with the variants that its file lacks.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import albumentations as A
+import cv2
 import numpy as np
 import torch
-from scipy.ndimage import maximum
+from scipy.ndimage import distance_transform_edt, maximum
 from skimage.measure import label
 from torch import Tensor, nn
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from make_weights import VALIDATION_FROM, Drawings, Training, draw_many
+from make_weights import SIZE, VALIDATION_FROM, Drawings, Training, draw_many
 
 import devotools as dt
 from devotools.metrics import Matches
@@ -72,6 +76,33 @@ class FineSkip(dt.ResNet18FPN):
         return functional.interpolate(logits, size=image.shape[-2:], mode="bilinear")
 
 
+class WithDistance(dt.ResNet18FPN):
+    """A second answer while it learns: how deep in its nucleus a pixel lies."""
+
+    def __init__(self):
+        super().__init__(classes=2)
+        self.classes = 1  # of which one is asked for afterwards
+
+    def forward(self, image: Tensor) -> Tensor:
+        both = super().forward(image)
+        return both if self.training else both[:, :1]
+
+
+def distance_loss(both: Tensor, masks: Tensor) -> Tensor:
+    """The recipe's loss, and the depth: 0 at the outline, 1 from eight pixels on, off by how much.
+
+    Outside it is the same with a minus, as in signed distance maps.
+    """
+    signed = [
+        distance_transform_edt(mask) - distance_transform_edt(1 - mask)
+        for mask in masks[:, 0].cpu().numpy()
+    ]
+    depth = torch.from_numpy(np.stack(signed)).float().div(8).clamp(-1, 1)
+    logits, guess = both.unbind(dim=1)
+    off = functional.l1_loss(torch.tanh(guess), depth.to(guess.device))
+    return dt.segmentation_loss(logits[:, None], masks) + off
+
+
 def border_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """The recipe's loss, pixels within two of an outline counted three times in cross-entropy."""
     grown = functional.max_pool2d(masks, 5, 1, 2)
@@ -91,22 +122,55 @@ def entropy_only(logits: Tensor, masks: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, masks)
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One change to the recipe; what is not given is the recipe's."""
+
+    build: Callable[[], nn.Module] = dt.ResNet18FPN
+    loss: Callable[[Tensor, Tensor], Tensor] = dt.segmentation_loss
+    seed: int = 0
+    without: tuple[type, ...] = ()  # kinds of augmentation that are left out
+    sides: tuple[int, ...] = ()  # what a picture's longest side becomes before a crop of 256
+    times: int = 1  # as many steps
+
+
+LIGHT = (A.RandomBrightnessContrast, A.RandomGamma, A.OneOf, A.GaussNoise)
 TRAINED = {
-    "recipe": (dt.ResNet18FPN, dt.segmentation_loss, 0),
-    "recipe, other seed": (dt.ResNet18FPN, dt.segmentation_loss, 1),
-    "pyramid without batch norm": (PlainPyramid, dt.segmentation_loss, 0),
-    "finer skip at half size": (FineSkip, dt.segmentation_loss, 0),
-    "borders weigh three times": (dt.ResNet18FPN, border_loss, 0),
-    "Dice alone": (dt.ResNet18FPN, dice_only, 0),
-    "cross-entropy alone": (dt.ResNet18FPN, entropy_only, 0),
+    "recipe": Variant(),
+    "recipe, other seed": Variant(seed=1),
+    "pyramid without batch norm": Variant(build=PlainPyramid),
+    "finer skip at half size": Variant(build=FineSkip),
+    "borders weigh three times": Variant(loss=border_loss),
+    "Dice alone": Variant(loss=dice_only),
+    "cross-entropy alone": Variant(loss=entropy_only),
+    "distance to the outline learned too": Variant(build=WithDistance, loss=distance_loss),
+    "light and sharpness as drawn": Variant(without=LIGHT),
+    "one magnification": Variant(sides=(WORKING_SIDE,)),
+    "twice the steps": Variant(times=2),
 }
 
 
-def train(arguments: argparse.Namespace, drawings: Drawings, build, loss, seed: int) -> Training:
+def transform_of(variant: Variant) -> A.Compose:
+    """The recipe's augmentation with the variant's change."""
+    usual = dt.train_transform(SIZE, 0).transforms
+    kept = [step for step in usual if not isinstance(step, variant.without)]
+    if variant.sides:
+        first = A.LongestMaxSize(
+            max_size=list(variant.sides),
+            interpolation=cv2.INTER_LINEAR,
+            mask_interpolation=cv2.INTER_NEAREST_EXACT,
+        )
+        kept = [first if isinstance(step, A.LongestMaxSize) else step for step in kept]
+    return A.Compose(kept, seed=0, strict=True)
+
+
+def train(arguments: argparse.Namespace, drawings: Drawings, variant: Variant) -> Training:
     """Train one variant from its random start; returns it with its running average."""
-    settings = argparse.Namespace(**vars(arguments), seed=seed, start=None)
-    training = Training(settings, build=build, loss=loss)
-    for images, masks in drawings.batches(0, arguments.steps):
+    steps = arguments.steps * variant.times
+    settings = vars(arguments) | {"seed": variant.seed, "steps": steps, "start": None}
+    training = Training(argparse.Namespace(**settings), build=variant.build, loss=variant.loss)
+    drawings.transform = transform_of(variant)
+    for images, masks in drawings.batches(0, steps):
         training.learn(images, masks)
     return training
 
@@ -164,14 +228,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(TRAINED), default=list(TRAINED))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablations.json"))
     arguments = parser.parse_args()
+    result = {
+        "command": " ".join(["python", "benchmarks/ablations.py", *sys.argv[1:]]),
+        "steps": arguments.steps,
+        "validation_sections": arguments.validation,
+        "working_side": WORKING_SIDE,
+    }
+    rows = earlier(arguments.out, result)
+    missing = [name for name in arguments.only if name not in rows]
     drawings = Drawings(*draw_many(0, arguments.pool, 2), seed=0)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, 2), seed=0)
-    rows = {}
-    for name in arguments.only:
-        build, loss, seed = TRAINED[name]
+    for name in missing:
         started = time.monotonic()
-        training = train(arguments, drawings, build, loss, seed)
-        seconds = (time.monotonic() - started) / arguments.steps
+        training = train(arguments, drawings, TRAINED[name])
+        seconds = (time.monotonic() - started) / training.steps
         model = training.averaged.module.eval()
         rows[name] = score(model, validation) | {"seconds_a_step": round(seconds, 3)}
         if name == "recipe":
@@ -179,15 +249,17 @@ def main() -> None:
             rows["recipe, flips averaged"] = score(model, validation, flips=True)
             rows["recipe, nothing parted"] = score(model, validation, labeller=connected_pieces)
             rows["recipe, faint dropped"] = score(model, validation, labeller=without_faint)
-        result = {
-            "command": " ".join(["python", "benchmarks/ablations.py", *sys.argv[1:]]),
-            "steps": arguments.steps,
-            "validation_sections": arguments.validation,
-            "working_side": WORKING_SIDE,
-            "variants": rows,
-        }
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        written = json.dumps(result | {"variants": rows}, indent=1)
+        arguments.out.write_text(written + "\n", encoding="utf-8")
         print(name, rows[name], flush=True)
+
+
+def earlier(path: Path, result: dict) -> dict[str, dict[str, float]]:
+    """The variants that the same command has stored already."""
+    if not path.exists():
+        return {}
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return stored["variants"] if stored["command"] == result["command"] else {}
 
 
 if __name__ == "__main__":
