@@ -130,7 +130,8 @@ def import_(
         str | None, typer.Option(help="The embryo of all; else the name of the first sub-folder.")
     ] = None,
     pixel_size: Annotated[
-        float | None, _number_option(help="Micrometres along a pixel, for manifest.csv.")
+        float | None,
+        _number_option(help="Micrometres along a pixel, for manifest.csv; else what files tell."),
     ] = None,
     clean: Annotated[
         bool, typer.Option("--clean", help="Take grey and JPEG masks, cut at half and smoothed.")

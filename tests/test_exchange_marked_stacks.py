@@ -168,6 +168,20 @@ def test_one_outline_on_a_stack(place, bring):
     assert [row.name for row in bring().imported] == ["s_0001"]
 
 
+def test_the_size_of_a_pixel_comes_from_the_file_where_none_is_given(place, bring):
+    inches = {"resolution": (254_000, 254_000), "resolutionunit": "inch"}
+    save(place / "images" / "s.tif", GREY, **inches)
+    save(place / "images" / "t.tif", GREY[0], **inches)
+    save(place / "images" / "u.tif", GREY[0])
+    save(place / "masks" / "s.tif", LABELS.astype(np.uint8))
+    for name in "tu":
+        save(place / "masks" / f"{name}.tif", LABELS[0].astype(np.uint8))
+    bring(embryo="E1")
+    with open(place / "out" / "manifest.csv", newline="") as file:
+        sizes = {row["name"]: row["pixel_size_um"] for row in csv.DictReader(file)}
+    assert sizes == {f"s_000{k}": "0.1" for k in range(4)} | {"t": "0.1", "u": ""}
+
+
 # --- what is not
 
 

@@ -19,6 +19,7 @@ from devotools._validate import InputError, check_folder, check_positive, check_
 from devotools.exchange.archives import is_archive, unpack
 from devotools.exchange.marked_stacks import marked_sections
 from devotools.exchange.masks import read_truth
+from devotools.exchange.pixel_size import read_pixel_size
 from devotools.exchange.stacks import count_pages, is_stack
 from devotools.images import (
     CONVERT,
@@ -100,7 +101,8 @@ def import_folder(
     (name, embryo, section, pixel_size_um) and ``report.csv`` (a row for every file, with the
     reason where one is refused), all together at the end. The embryo is ``embryo`` for all, else
     the name of the first sub-folder; else it stays unknown, and ``train`` says what follows; but
-    the sections of a stack are of one embryo, called as the stack is.
+    the sections of a stack are of one embryo, called as the stack is. Where ``pixel_size_um`` is
+    not given, each picture has the one that its own file tells, or none.
     ``progress(done, total)`` is called after each picture.
 
     Raises :class:`~devotools._validate.InputError` where nothing can be imported, with the reasons.
@@ -122,7 +124,9 @@ def import_folder(
         rows = [replace(row, reason=row.reason.replace(scratch, "")) for row in rows]
         report = ImportReport(Path(out), sorted(rows, key=lambda row: (row.image, row.mask)))
         _check_some(report)
-        _write_tables(unfinished, report, pixel_size_um)
+        taken = {row.image for row in report.imported}
+        sizes = {image: pixel_size_um or _pixel_size(images / image) for image in taken}
+        _write_tables(unfinished, report, sizes)
     return report
 
 
@@ -314,11 +318,16 @@ def _check_some(report: ImportReport) -> None:
     )
 
 
-def _write_tables(out: Path, report: ImportReport, pixel_size_um: float | None) -> None:
-    sections = [
-        [row.name, row.embryo, _section(row), "" if pixel_size_um is None else pixel_size_um]
-        for row in report.imported
-    ]
+def _pixel_size(image: Path) -> float | str:
+    """Micrometres that the picture's own file tells, or nothing."""
+    try:
+        return read_pixel_size(image)[0] or ""
+    except InputError:  # the picture could be read; what stands beside it need not be
+        return ""
+
+
+def _write_tables(out: Path, report: ImportReport, sizes: dict[str, float | str]) -> None:
+    sections = [[row.name, row.embryo, _section(row), sizes[row.image]] for row in report.imported]
     _write_csv(out / "manifest.csv", ["name", "embryo", "section", "pixel_size_um"], sections)
     _write_csv(out / "report.csv", COLUMNS, [list(astuple(row)) for row in report.rows])
 
