@@ -249,9 +249,35 @@ def main() -> None:
             rows["recipe, flips averaged"] = score(model, validation, flips=True)
             rows["recipe, nothing parted"] = score(model, validation, labeller=connected_pieces)
             rows["recipe, faint dropped"] = score(model, validation, labeller=without_faint)
-        written = json.dumps(result | {"variants": rows}, indent=1)
-        arguments.out.write_text(written + "\n", encoding="utf-8")
+        write(arguments.out, result | {"variants": rows})
         print(name, rows[name], flush=True)
+    write(arguments.out, result | {"variants": rows})
+
+
+def write(path: Path, result: dict) -> None:
+    """The result as JSON, and beside it as a table of the differences from the recipe."""
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    rows = result["variants"]
+    lines = [
+        "# One change at a time",
+        "",
+        f"`{result['command']}`: {result['steps']} steps of 8 crops, from random weights; scored",
+        f"on {result['validation_sections']} drawn validation sections, their longest side "
+        f"{result['working_side']} pixels.",
+        "So short a training tells what is learned soon, not what is learned at last.",
+        "A difference no larger than that of the other seed may be chance.",
+        "",
+        "| variant | IoU | to the recipe | F1 | to the recipe |",
+        "|---|---|---|---|---|",
+    ]
+    usual = rows.get("recipe")
+    for name, row in rows.items():
+        cells = [name]
+        for score in ("iou", "f1"):
+            away = "" if usual in (None, row) else f"{row[score] - usual[score]:+.3f}"
+            cells += [f"{row[score]:.3f}", away]
+        lines.append(f"| {' | '.join(cells)} |")
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def earlier(path: Path, result: dict) -> dict[str, dict[str, float]]:
