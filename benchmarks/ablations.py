@@ -143,6 +143,7 @@ TRAINED = {
     "borders weigh three times": Variant(loss=border_loss),
     "Dice alone": Variant(loss=dice_only),
     "cross-entropy alone": Variant(loss=entropy_only),
+    "cross-entropy alone, other seed": Variant(loss=entropy_only, seed=1),
     "distance to the outline learned too": Variant(build=WithDistance, loss=distance_loss),
     "light and sharpness as drawn": Variant(without=LIGHT),
     "one magnification": Variant(sides=(WORKING_SIDE,)),

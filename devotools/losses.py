@@ -29,7 +29,7 @@ def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy plus soft Dice, both on (N, 1, H, W) logits; a scalar.
 
     Cross-entropy judges each pixel by itself and gives a steady slope from the first step;
-    Dice judges the picture as a whole. Together they learn sooner than either. Taught in lesson 03.
+    Dice judges the picture as a whole, and cares for few and small nuclei. Taught in lesson 03.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, target)
     return entropy + soft_dice_loss(logits, target)
