@@ -20,7 +20,7 @@ from devotools.exchange.archives import is_archive, unpack
 from devotools.exchange.marked_stacks import marked_sections
 from devotools.exchange.masks import read_truth
 from devotools.exchange.pixel_size import read_pixel_size
-from devotools.exchange.stacks import count_pages, is_stack
+from devotools.exchange.stacks import is_stack
 from devotools.images import (
     CONVERT,
     MICROSCOPE_SUFFIXES,
@@ -240,15 +240,16 @@ def _import_pair(
     """The row of a picture; for a stack one a section, and one for those that were left out."""
     if not is_stack(image):
         return [_import_one(out, row, lambda: _read_section(image, mask, clean))]
-    row, rows = replace(row, embryo=row.embryo or image.stem), []
+    row, rows, sections = replace(row, embryo=row.embryo or image.stem), [], 0
     try:
         for section in marked_sections(image, mask, clean=clean):
             part = replace(row, name=f"{row.name}_{section.number:04d}")
             part = _import_one(out, part, section.read)
             said = f"section {section.number}: {part.reason}" if part.reason else ""
             rows.append(replace(part, reason=said))
-        if len(rows) < count_pages(image):
-            rows.append(_left_out(row, count_pages(image), len(rows)))
+            sections = len(section.stack)
+        if len(rows) < sections:
+            rows.append(_left_out(row, sections, len(rows)))
     except InputError as error:  # it holds for the whole file
         rows.append(replace(row, status="refused", reason=str(error)))
     return rows
