@@ -57,10 +57,10 @@ class WriteError(InputError):
 
 def cannot_write(path: str | Path, error: OSError) -> WriteError:
     """The sentence for a place where nothing can be written."""
-    return WriteError(
-        f"{str(path)!r} cannot be written ({error.strerror or error}). Choose a folder that you "
-        "may write to and that has room."
-    )
+    said = f"{str(path)!r} cannot be written ({error.strerror or error})."
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return WriteError(f"{said} A file is where a folder is needed; choose another name.")
+    return WriteError(f"{said} Choose a folder that you may write to and that has room.")
 
 
 def _move(unfinished: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,15 +17,19 @@ RESULTS = (
     "settings.json",
     "progress.jsonl",
 )
-CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+CLUTTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r"}
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file of a folder and its sub-folders, sorted; hidden ones and links to folders not."""
+    """Every file of a folder and its sub-folders, sorted; hidden ones and links to folders not.
+
+    A sub-folder that may not be read is listed like a file, so that it is not passed over in
+    silence.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
-        if not path.is_dir()
+        if (not os.path.isdir(path) or not may_be_read(path))
         and not any(
             part.startswith(".") or part in CLUTTER for part in path.relative_to(folder).parts
         )
@@ -41,6 +46,11 @@ def own_files(folder: Path, runs: Iterable[Path] = ()) -> list[Path]:
     below = filter(holds_results, {place.parent for place in places.values()})
     results = {run.resolve() / name for run in (*runs, *below) for name in RESULTS}
     return [path for path in files if results.isdisjoint([places[path], *places[path].parents])]
+
+
+def may_be_read(path: Path) -> bool:
+    """Whether this user may read a file, or list a folder and open what is in it."""
+    return os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0))
 
 
 def holds_results(folder: Path) -> bool:

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+PIXEL_SIZES_UM = (1e-6, 1e6)  # from a picometre to a metre
 
 
 class InputError(ValueError):
     """Input that cannot be used. Its message is a sentence meant for the person who gave it."""
 
 
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Return ``value`` as an array: lists and tensors are taken as well, if they can be."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors with gradients
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{name} is a {type(value).__name__} that cannot be read as an array ({reason}); "
+            "expected numbers in rows of one length. Of a tensor give "
+            "tensor.detach().cpu().float()."
+        ) from error
+
+
+def check_kind(value: Any, kind: type | tuple[type, ...], name: str, remedy: str) -> None:
+    """Refuse a ``value`` of another class; ``remedy`` says how to get what is expected."""
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        came = f"the class {value.__name__}" if isinstance(value, type) else _shown(value)
+        raise InputError(
+            f"{name} is {came}; expected a {' or a '.join(k.__name__ for k in kinds)}. {remedy}"
+        )
+
+
 def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     """Return ``image`` as an array, sure to be (H, W), not empty, numeric and finite."""
-    array = np.asarray(image)
+    array = as_array(image, name)
     if array.ndim != 2:
         raise InputError(
             f"{name} has shape {array.shape}; expected two axes (row, column). "
@@ -91,6 +118,17 @@ def check_positive(value: float, name: str, unit: str = "") -> float:
     return float(value)
 
 
+def check_pixel_size(value: float, name: str = "pixel_size_um") -> float:
+    """Return ``value``, sure to be micrometres along a pixel of some microscope, or telescope."""
+    least, most = PIXEL_SIZES_UM
+    if not least <= check_positive(value, name, "micrometres") <= most:
+        raise InputError(
+            f"{name} is {value!r} micrometres; expected {least:g} to {most:g}. Give the length of "
+            "one side of a pixel."
+        )
+    return float(value)
+
+
 def check_fraction(value: float, name: str) -> float:
     """Return ``value``, sure to lie in [0, 1]."""
     good = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
@@ -107,9 +145,22 @@ def check_choice(value: str, name: str, choices: Iterable[str]) -> str:
     return value
 
 
+def check_path(path: Any, name: str = "path") -> Path:
+    """Return ``path`` as a Path, sure to have been text or a Path."""
+    check_kind(path, (str, os.PathLike), name, "Give the name of a file or folder.")
+    return Path(path)
+
+
+def as_paths(paths: Any) -> list[Path]:
+    """The paths of a list; one path by itself is taken as a list of one."""
+    if isinstance(paths, (str, os.PathLike)):
+        return [Path(paths)]
+    return [check_path(path) for path in paths]
+
+
 def check_folder(path: str | Path, name: str = "folder") -> Path:
     """Return ``path`` as a Path, sure to be a folder that exists."""
-    folder = Path(path)
+    folder = check_path(path, name)
     if not folder.exists():
         raise InputError(
             f"{name} {str(path)!r} does not exist; expected a folder. "
@@ -119,7 +170,18 @@ def check_folder(path: str | Path, name: str = "folder") -> Path:
         raise InputError(
             f"{name} {str(path)!r} is a file; expected a folder. Give the folder it is in."
         )
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(
+            f"{name} {str(path)!r} may not be read (permission denied); expected a folder that you "
+            "may read. Ask its owner for the right to, or for a copy in a folder of yours."
+        )
     return folder
+
+
+def _shown(value: Any) -> str:
+    """A value as a message names it: short ones themselves, long ones by their class."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
 def _some(values: np.ndarray, most: int = 5) -> str:

@@ -12,7 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from devotools._validate import InputError, check_choice, check_fraction, check_positive
+from devotools._validate import (
+    InputError,
+    check_choice,
+    check_fraction,
+    check_pixel_size,
+    check_positive,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +45,7 @@ def _number_option(*names: str, **more: Any) -> Any:
 ModelOption = Annotated[
     str, typer.Option("--model", help="A shipped model's name, or a .safetensors file.")
 ]
+SMALL_NUCLEUS = 6  # pixels; below it somebody has typed micrometres
 LARGE_PIXEL = 5  # micrometres; above it somebody has typed nanometres
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda or mps; the fastest there is if not said.")
@@ -234,7 +241,13 @@ def evaluate(
     data: Annotated[Path, _in("--data", "Folder with images/ and masks/.")],
     model: ModelOption = "nuclei",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the scores to this file as well.")
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Write the scores to this file as well.",
+            metavar="<path>",
+            parser=_not_empty,
+        ),
     ] = None,
     device: DeviceOption = None,
 ) -> None:
@@ -326,6 +339,14 @@ def segment(
     for name, value in (("--pixel-size", pixel_size), ("--nucleus-size", nucleus_size)):
         if value is not None:
             check_positive(value, name, "pixels" if name == "--nucleus-size" else "micrometres")
+    if pixel_size is not None:
+        check_pixel_size(pixel_size, "--pixel-size")
+    if nucleus_size is not None and nucleus_size < SMALL_NUCLEUS:
+        typer.echo(
+            f"--nucleus-size is {nucleus_size:g} pixels, so pictures are enlarged very much, and "
+            f"take long. If {nucleus_size:g} are micrometres, divide by those along a pixel.",
+            err=True,
+        )
     check_fraction(threshold, "--threshold")
     if pixel_size is not None and pixel_size >= LARGE_PIXEL:
         typer.echo(
@@ -370,6 +391,12 @@ def segment(
     typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
     if pictures and not nuclei:
         typer.echo(f"no nucleus was found. {NOTHING_FOUND}", err=True)
+        if threshold > 0.5 or min_area > 20:
+            typer.echo(
+                f"--threshold {threshold:g} and --min-area {min_area} also leave nuclei out: less "
+                "probable ones, and smaller ones.",
+                err=True,
+            )
     for image, error in sorted(failures):
         typer.echo(f"failed: {image}: {error}", err=True)
     if failures:
@@ -411,6 +438,11 @@ def export(
     from devotools.model import load_model
 
     check_choice(kind, "--format", ("onnx", "bioimageio"))
+    if author and kind == "onnx":
+        raise InputError(
+            f"--author is {author[0]!r}, and an ONNX file names no author; expected it with "
+            "--format bioimageio only. Leave it out."
+        )
     network = load_model(model)
     if kind == "onnx":
         export_onnx(network, out, licence=licence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from devotools._files import whole_folder
 from devotools._validate import (
@@ -20,6 +20,7 @@ from devotools._validate import (
     check_count,
     check_folder,
     check_fraction,
+    check_kind,
     check_same_shape,
 )
 from devotools.images import (
@@ -54,9 +55,9 @@ class NucleusDataset(Dataset):
     """
 
     def __init__(self, pairs: Sequence[ImageMaskPair], transform: Transform | None = None):
-        if not pairs:
+        self.pairs = _check_pairs(pairs)
+        if not self.pairs:
             raise InputError("pairs is empty; expected at least one image with its mask.")
-        self.pairs = list(pairs)
         self.transform = transform
         self._worker_seed: int | None = None
 
@@ -71,20 +72,52 @@ class NucleusDataset(Dataset):
         return to_tensors(stretch_contrast(image), mask, self.transform)
 
 
+def _check_pairs(pairs: Sequence[ImageMaskPair]) -> list[ImageMaskPair]:
+    remedy = "Read them with read_dataset(folder), or take a side of a split: split.train."
+    if not isinstance(pairs, (str, Path, ImageMaskPair, Split, NucleusDataset)):
+        pairs = list(pairs)
+        for pair in pairs:
+            check_kind(pair, ImageMaskPair, "one of pairs", remedy)
+        return pairs
+    raise InputError(f"pairs is {_kind(pairs)}; expected a list of ImageMaskPair. {remedy}")
+
+
+def _kind(value: object) -> str:
+    return repr(value) if isinstance(value, (str, Path)) else f"a {type(value).__name__}"
+
+
 def make_loader(
     dataset: Dataset, batch_size: int, *, shuffle: bool, seed: int = 0, workers: int = 0
 ) -> DataLoader:
     """A PyTorch ``DataLoader`` whose order and workers follow from ``seed`` alone.
 
-    ``workers`` processes prepare the pictures; 0 does it in this one. Taught in lesson 02.
+    ``workers`` processes prepare the pictures; 0 does it in this one. Sections of different sizes
+    go into one batch only after a transform that makes them alike.
+    Raises :class:`~devotools._validate.InputError`. Taught in lesson 02.
     """
+    seed = check_count(seed, "seed", least=0)
+    if not isinstance(shuffle, bool):
+        raise InputError(f"shuffle is {shuffle!r}; expected True or False.")
     return DataLoader(
         dataset,
         batch_size=check_count(batch_size, "batch_size"),
         shuffle=shuffle,
         num_workers=check_count(workers, "workers", least=0),
         generator=torch.Generator().manual_seed(seed),
+        collate_fn=_collate,
     )
+
+
+def _collate(items: list) -> object:
+    """One batch of single items; pictures of different sizes get a sentence, not torch's words."""
+    sizes = {tuple(picture.shape) for picture, *_ in items if isinstance(picture, Tensor)}
+    if len(sizes) > 1:
+        raise InputError(
+            f"one batch holds pictures of the sizes {', '.join(map(str, sorted(sizes)))}; expected "
+            "one size. Give the dataset a transform (train_transform, eval_transform), or take "
+            "batch_size=1."
+        )
+    return default_collate(items)
 
 
 def to_tensors(
@@ -125,6 +158,7 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
     pairs = pair_files(folder / "images", folder / "masks")
     labels = {f.stem: f for f in sorted((folder / "labels").glob("*")) if is_image(f)}
     rows = _read_manifest(folder / "manifest.csv")
+    _check_known(labels, pairs, folder / "labels")
     if rows and not any(pair.name in rows for pair in pairs):
         raise InputError(
             f"{str(folder / 'manifest.csv')!r} names {len(rows)} sections, for example "
@@ -151,7 +185,7 @@ def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = {"name", "embryo", "section"} - set(reader.fieldnames or ())
-            rows = [] if missing else [row for row in reader if None not in row.values()]
+            rows = [] if missing else [row for row in reader if (row["name"] or "").strip()]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8 with the "
@@ -162,7 +196,26 @@ def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
             f"{str(path)!r} lacks the columns {', '.join(sorted(missing))}; expected name, "
             "embryo, section. Add them, or remove the file."
         )
-    return {_without_suffix(row["name"].strip()): row for row in rows}
+    table: dict[str, dict[str, str]] = {}
+    for row in rows:
+        name = _without_suffix(row["name"].strip())
+        whole = {key: row[key] or "" for key in ("name", "embryo", "section")}
+        if table.setdefault(name, whole)["embryo"].strip() != whole["embryo"].strip():
+            raise InputError(
+                f"{str(path)!r} says of {name!r} both embryo {table[name]['embryo']!r} and "
+                f"{whole['embryo']!r}; expected one row a section. Remove the wrong one."
+            )
+    return table
+
+
+def _check_known(labels: Iterable[str], pairs: Sequence[ImageMaskPair], folder: Path) -> None:
+    names = sorted(labels)
+    if names and not {pair.name for pair in pairs}.intersection(names):
+        raise InputError(
+            f"{str(folder)!r} holds {len(names)} label images, for example {names[0]!r}, and none "
+            f"has the name of an image, for example {pairs[0].name!r}; expected the same names. "
+            "Rename them, or take the folder away."
+        )
 
 
 def _without_suffix(name: str) -> str:
@@ -268,7 +321,7 @@ def split_by_embryo(
     check_fraction(val, "val")
     check_fraction(test, "test")
     groups: dict[str, list[ImageMaskPair]] = defaultdict(list)
-    for pair in sorted(pairs, key=lambda pair: pair.name):
+    for pair in sorted(_check_pairs(pairs), key=lambda pair: pair.name):
         known = pair.embryo is not None
         groups[f"embryo {pair.embryo}" if known else f"section {pair.name}"].append(pair)
     order = sorted(groups)

@@ -20,8 +20,16 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from devotools._files import cannot_write
-from devotools._validate import InputError, check_folder, check_image, check_labels, check_mask
+from devotools._files import WriteError, cannot_write
+from devotools._listing import may_be_read
+from devotools._validate import (
+    InputError,
+    as_array,
+    check_folder,
+    check_image,
+    check_labels,
+    check_mask,
+)
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
 IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
@@ -31,6 +39,7 @@ CONVERT = (
     "save it as TIFF, or convert it with the Python packages czifile, nd2 or bioio."
 )
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+OTHER_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF")  # misnamed, and readable
 # By content, whatever the name says. Pillow knows more formats, and for some it runs programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 2**30  # a damaged TIFF may claim any size, and fill the memory before it fails
@@ -38,6 +47,7 @@ MAX_PAGES = 1000  # more are a stack, which is refused without counting them all
 MAX_RATIO = 2000  # zlib packs emptiness a thousand times; a file that claims more lies
 FREE_BYTES = 2**27  # what a small file may claim, whatever its ratio
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
+LEAST_SPAN = 1e-6  # of the largest value: less is rounding, not contrast
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
 
@@ -129,7 +139,7 @@ def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
     >>> to_grey(np.array([[0, 51, 255]], dtype=np.uint8))
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
-    array = np.asarray(array)
+    array = as_array(array, name)
     if array.ndim == 3 and 2 <= array.shape[2] <= 4:
         return _colour_to_grey(array, name)
     array = check_image(array, name)
@@ -147,18 +157,30 @@ def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
 def stretch_contrast(image: np.ndarray) -> np.ndarray:
     """Stretch the percentiles 1 and 99.8 of an (H, W) picture to 0 and 1; float32, clipped.
 
-    The field's habit before a network: pictures from different films and detectors come to
-    one range. A picture with no contrast at all becomes 0. Taught in lesson 01.
+    The field's habit before a network, and before the eye: pictures from different films and
+    detectors come to one range. A picture with no contrast at all, where percentiles and extremes
+    differ by a millionth of the brightest value or less, becomes 0.
+    Raises :class:`InputError` for what is no (H, W) picture. Taught in lesson 01.
 
     >>> stretch_contrast(np.full((2, 2), 0.7)).max()
     np.float32(0.0)
     """
-    image = check_image(image).astype(np.float32)
+    image = check_image(image)
+    if image.dtype.itemsize == 8:  # what 32 bits cannot hold, they hold as shares of the range
+        image = to_grey(image)
+    image = image.astype(np.float32)
+    low, high = contrast_range(image)
+    return np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def contrast_range(image: np.ndarray) -> tuple[float, float]:
+    """What becomes 0 and 1 in :func:`stretch_contrast`; never equal."""
+    darkest, brightest = float(image.min()), float(image.max())
+    rounding = LEAST_SPAN * max(abs(darkest), abs(brightest))
     low, high = _percentiles(image, (1, 99.8))
-    if high - low < 1e-6:
-        low, high = float(image.min()), float(image.max())
-    span = high - low if high - low > 1e-6 else 1.0
-    return np.clip((image - np.float32(low)) / np.float32(span), 0, 1)
+    if high - low <= rounding:
+        low, high = darkest, brightest
+    return float(low), float(high if high - low > rounding else low + 1)
 
 
 def _percentiles(image: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
@@ -213,6 +235,8 @@ def check_readable(path: Path) -> None:
         raise InputError(
             f"{str(path)!r} does not exist; expected an image file. Check the spelling of the path."
         )
+    if path.is_dir() and not may_be_read(path):
+        raise PermissionError(f"{str(path)!r} may not be read")
     if path.is_dir():
         raise InputError(
             f"{str(path)!r} is a folder; expected an image file. Name one of the files in it."
@@ -228,7 +252,10 @@ def check_readable(path: Path) -> None:
 def is_tiff(path: Path) -> bool:
     """Whether a file is a TIFF by its name, or by how it begins."""
     with open(path, "rb") as file:
-        return path.suffix.lower() in TIFF_SUFFIXES or file.read(4) in TIFF_STARTS
+        start = file.read(4)
+    return start in TIFF_STARTS or (
+        path.suffix.lower() in TIFF_SUFFIXES and not start.startswith(OTHER_STARTS)
+    )
 
 
 @contextmanager
@@ -338,9 +365,18 @@ def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarr
     """Numbers looked up in the page's palette, or ink turned into light; and the axes then."""
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
         return np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and array.dtype.kind == "u":
+        return _without_ink(np.moveaxis(array, axes.index("S"), -1)), axes.replace("S", "") + "S"
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
         return ~array, axes  # 0 is white; not so for bool, where tifffile's writer merely says it
     return array, axes
+
+
+def _without_ink(array: np.ndarray) -> np.ndarray:
+    """Cyan, magenta, yellow and black (..., 4) as red, green and blue (..., 3)."""
+    most = float(np.iinfo(array.dtype).max)
+    light = (most - array[..., :3]) * (most - array[..., 3:4]) / most
+    return np.round(light).astype(array.dtype)
 
 
 def _check_pages(path: Path, tiff: tifffile.TiffFile) -> None:
@@ -430,6 +466,11 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f".{uuid.uuid4().hex[:8]}{path.suffix}"  # no longer than path's name
+    if path.is_dir():
+        raise WriteError(
+            f"{str(path)!r} cannot be written: it is a folder; expected the name of a file. Give "
+            f"for example {str(path / f'new{path.suffix}')!r}."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -444,10 +485,18 @@ def replace_file(path: str | Path) -> Iterator[Path]:
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Write an (H, W) picture in [0, 1] as an 8-bit PNG or TIFF (by suffix), never half.
 
-    Raises :class:`InputError` for values outside [0, 1] or a suffix that loses pixels.
+    Whole numbers of 8 and 16 bits are divided by the maximum of their dtype.
+    Raises :class:`InputError` for other whole numbers, whose range nobody knows, for values
+    outside [0, 1], and for a suffix that loses pixels.
     """
     image = check_image(image)
     low, high = image.min(), image.max()
+    if image.dtype.kind in "ui" and (image.dtype.itemsize > 2 or low < 0):
+        raise InputError(
+            f"image has dtype {image.dtype} and runs from {low} to {high}; expected floats from 0 "
+            "to 1, or whole numbers as uint8 or uint16. Convert it, for example with "
+            "astype(numpy.uint8) when 255 is white."
+        )
     if image.dtype.kind == "f" and not 0 <= low <= high <= 1:
         raise InputError(
             f"image runs from {low:.3g} to {high:.3g}; expected values from 0 to 1. "

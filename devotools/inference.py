@@ -121,7 +121,8 @@ def scale_factor(model: ResNet18FPN, shape: tuple[int, int], scale: float | str)
     """
     if scale != "auto":
         return float(scale)
-    return model.working_side / max(shape) if model.working_side else 1.0
+    working_side = getattr(model, "working_side", None)  # other networks know of none
+    return working_side / max(shape) if working_side else 1.0
 
 
 def network_answers(model: nn.Module, pictures: list[Tensor]) -> Tensor:

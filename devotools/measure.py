@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from skimage.measure import regionprops
 
-from devotools._validate import check_image, check_labels, check_positive, check_same_shape
+from devotools._validate import check_image, check_labels, check_pixel_size, check_same_shape
 
 COLUMNS = {
     "label": "int64",
@@ -40,7 +40,7 @@ def measure_nuclei(
         image = check_image(image)
         check_same_shape(labels, image, ("labels", "image"))
     if pixel_size_um is not None:
-        check_positive(pixel_size_um, "pixel_size_um", "micrometres")
+        check_pixel_size(pixel_size_um)
     square_um = np.nan if pixel_size_um is None else float(pixel_size_um) ** 2
     ids = np.unique(labels[labels > 0])
     order = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0)  # 1, 2, 3 ..., however large

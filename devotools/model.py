@@ -25,7 +25,7 @@ from torch.nn import functional
 from torchvision.models import ResNet18_Weights, resnet18
 from torchvision.ops import FeaturePyramidNetwork
 
-from devotools._validate import InputError, check_count
+from devotools._validate import InputError, check_count, check_kind, check_path
 from devotools.images import replace_file
 from devotools.runtime import choose_device
 
@@ -180,8 +180,20 @@ def save_model(
     The architecture, the working resolution and the version of devotools are stored as well.
     The file is whole or not there at all. Floating weights keep their dtype; pass
     ``model.half()`` to halve the size. Raises :class:`~devotools._validate.InputError` when the
-    folder cannot be written, or ``metadata`` holds what JSON cannot. Taught in lesson 03.
+    folder cannot be written, or ``metadata`` holds what JSON cannot, and for another network.
+    Taught in lesson 03.
     """
+    check_kind(
+        model,
+        ResNet18FPN,
+        "model",
+        "Write save_model(path, model, metadata); for a classifier there is save_classifier.",
+    )
+    check_path(path)
+    if not isinstance(metadata, Mapping | None):
+        raise InputError(
+            f"metadata is {metadata!r}; expected a dictionary, for example {{'note': 'my notes'}}."
+        )
     card = {
         "format": FORMAT,
         "devotools": importlib.metadata.version("devotools"),

@@ -13,18 +13,21 @@ from skimage.measure import find_contours, regionprops
 
 from devotools._validate import (
     InputError,
+    as_array,
     check_count,
     check_image,
+    check_labels,
     check_positive,
     check_same_shape,
 )
-from devotools.images import to_grey
+from devotools.images import stretch_contrast, to_grey
 from devotools.train import Record
 
 PREDICTED = "#E69F00"  # orange, and
 TRUE = "#56B4E9"  # sky blue, of Okabe and Ito's palette: told apart by colour-blind readers
 CONDENSED = "#CC79A7"  # reddish purple
 MARKS = {"condensed": "c", "unsure": "?"}  # behind the number of a nucleus in an overlay
+LIGHT_TO_SHOW = 10  # brightness far beyond white: a picture of 0 to 255, not an overexposed one
 OVERLAY_SIDE = 768  # overlays for the command are enlarged to about this many pixels
 
 
@@ -37,10 +40,12 @@ def show_image(
 ) -> Axes:
     """Show an (H, W) image in [0, 1] in grey, black to white; returns the Axes.
 
+    Whole numbers are divided by the maximum of their dtype, as :func:`~devotools.read_image` does.
     With ``pixel_size_um`` a bar of a round number of micrometres gives the scale.
-    Raises :class:`~devotools._validate.InputError`. Taught in lesson 01.
+    Raises :class:`~devotools._validate.InputError` for other shapes, for NaN, and for floats that
+    are far from [0, 1] and would be shown all white or all black. Taught in lesson 01.
     """
-    image = check_image(np.asarray(image, dtype=np.float32))
+    image = _in_range(image)
     ax = ax if ax is not None else plt.subplots(figsize=(4, 4))[1]
     ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
@@ -63,8 +68,8 @@ def show_overlay(
     """Show an image with outlines over it: ``predicted`` solid orange, ``true`` dashed blue.
 
     Both are (H, W) masks or label images of the image's size; in label images each nucleus has an
-    outline of its own. Returns the Axes. Raises :class:`~devotools._validate.InputError`.
-    Taught in lesson 01.
+    outline of its own. Returns the Axes. Raises :class:`~devotools._validate.InputError`, also for
+    a probability, which has no outline before a threshold. Taught in lesson 01.
     """
     ax = show_image(image, ax, title=title, pixel_size_um=pixel_size_um)
     if true is not None:
@@ -134,12 +139,15 @@ def draw_overlay(
 ) -> np.ndarray:
     """Draw numbered outlines over an (H, W) image: (kH, kW, 3) uint8, small pictures enlarged.
 
-    Each nucleus carries its id of the table, so that a row can be found in the picture. Where the
-    ``states`` of the ids are known, a *condensed* nucleus has a thick purple outline and a ``c``
-    behind its number, an *unsure* one a ``?``, and one in *interphase* looks as without states.
-    The command ``devotools segment`` writes these.
+    The contrast of the picture is stretched (:func:`~devotools.stretch_contrast`), so that a 12-bit
+    picture in a 16-bit file is not all dark. Each nucleus carries its id of the table, so that a
+    row can be found in the picture. Where the ``states`` of the ids are known, a *condensed*
+    nucleus has a thick purple outline and a ``c`` behind its number, an *unsure* one a ``?``, and
+    one in *interphase* looks as without states. The command ``devotools segment`` writes these.
+    Raises :class:`~devotools._validate.InputError`.
     """
-    image = to_grey(image)
+    image = stretch_contrast(to_grey(image))
+    labels = check_labels(labels)
     check_same_shape(image, labels, ("image", "labels"))
     times = max(1, round(OVERLAY_SIDE / max(image.shape)))
     size = (image.shape[1] * times, image.shape[0] * times)
@@ -175,12 +183,39 @@ def _write_text(
 
 
 def _outline(ax: Axes, image: np.ndarray, regions: np.ndarray, name: str, **style: Any) -> None:
-    regions = check_image(np.asarray(regions), name)
-    check_same_shape(np.asarray(image), regions, ("image", name))
+    regions = check_image(regions, name)
+    check_same_shape(as_array(image, "image"), regions, ("image", name))
+    regions = check_labels(_whole(regions, name), name)
     for nucleus in np.unique(regions[regions > 0]):
         inside = np.pad(regions == nucleus, 1).astype(np.float32)
         for contour in find_contours(inside, 0.5):
             ax.plot(contour[:, 1] - 1, contour[:, 0] - 1, **style)
+
+
+def _whole(regions: np.ndarray, name: str) -> np.ndarray:
+    """A mask or label image as whole numbers, whatever its dtype; a probability is refused."""
+    whole = regions.astype(np.int64)
+    if not (whole == regions).all():
+        raise InputError(
+            f"{name} holds numbers that are not whole, for example "
+            f"{regions[whole != regions][0]:.3g}; expected a mask or a label image. Make one of a "
+            "probability with label_nuclei, or with probability >= 0.5."
+        )
+    return whole
+
+
+def _in_range(image: np.ndarray) -> np.ndarray:
+    """An (H, W) picture as float32 to be shown from 0 to 1."""
+    image = check_image(image)
+    if image.dtype.kind in "ui":
+        return to_grey(image)
+    low, high = float(image.min()), float(image.max())
+    if high > LIGHT_TO_SHOW or low < -LIGHT_TO_SHOW:
+        raise InputError(
+            f"image runs from {low:.3g} to {high:.3g}; expected values from 0 (black) to 1 "
+            "(white). Scale it first, for example with stretch_contrast."
+        )
+    return image.astype(np.float32)
 
 
 def _scale_bar(ax: Axes, shape: tuple[int, int], pixel_size_um: float) -> None:
@@ -205,7 +240,7 @@ def _scale_bar(ax: Axes, shape: tuple[int, int], pixel_size_um: float) -> None:
 
 
 def _batch(pictures: Any) -> np.ndarray:
-    array = np.asarray(pictures)
+    array = as_array(pictures, "the batch")
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 3 or len(array) == 0:

@@ -17,6 +17,7 @@ from devotools._validate import (
     check_count,
     check_fraction,
     check_image,
+    check_kind,
     check_positive,
 )
 from devotools.images import stretch_contrast, to_grey
@@ -65,7 +66,8 @@ def predict_probabilities(
 
     Neighbours that reach the network at one size are sent through it together, ``batch_size`` and
     about a million pixels at most. Pictures are taken as they are needed, so ``images`` may be a
-    generator over any number.
+    generator over any number. Raises :class:`~devotools._validate.InputError` as
+    :func:`predict_probability` does, for the first picture that cannot be used.
     """
     for probability, _ in predict_scaled(model, images, scale=scale, batch_size=batch_size):
         yield probability
@@ -81,6 +83,7 @@ def predict_scaled(
     """:func:`predict_probabilities`, each with the factor by which its picture was enlarged."""
     batch_size = check_count(batch_size, "batch_size")
     check_scale(scale)
+    check_kind(model, nn.Module, "model", 'Load one first: model = load_model("nuclei").')
     check_channels(model)
     waiting: list[Prepared] = []
     for image in images:
@@ -113,6 +116,11 @@ def _answers(
 ) -> Iterator[tuple[np.ndarray, float]]:
     """The network's answer to pictures of one size, looked at again where their scale was wrong."""
     answers = network_answers(model, [item.worked for item in waiting]) if waiting else []
+    if len(answers) and not answers.isfinite().all():
+        raise InputError(
+            "the model answers with NaN; expected probabilities. Its weights are useless, mostly "
+            "of a training with too high a learning rate: train it again, or load another."
+        )
     for item, answer in zip(waiting, answers, strict=True):
         factor = item.factor
         if scale == "auto":
@@ -127,7 +135,7 @@ def check_scale(scale: float | str) -> None:
     """Refuse a ``scale`` that is neither "auto" nor a number above 0."""
     if isinstance(scale, str) and scale != "auto":
         raise InputError(f"scale is {scale!r}; expected 'auto' or a number above 0.")
-    if scale != "auto":
+    elif not isinstance(scale, str):
         check_positive(scale, "scale")
 
 

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from devotools._validate import InputError
+from devotools._validate import InputError, check_count
 
 PACKAGES = (
     "devotools torch torchvision albumentations numpy scipy pandas scikit-image matplotlib "
@@ -28,7 +28,7 @@ def seed_everything(seed: int) -> None:
 
     Two things this cannot reach: an albumentations pipeline, which takes its own seed
     (:func:`devotools.train_transform`), and other machines, whose arithmetic rounds differently.
-    Taught in lesson 03.
+    Raises :class:`InputError` for a seed that is no whole number from 0. Taught in lesson 03.
 
     >>> seed_everything(7)
     >>> first = torch.rand(2)
@@ -36,6 +36,7 @@ def seed_everything(seed: int) -> None:
     >>> bool((torch.rand(2) == first).all())
     True
     """
+    seed = check_count(seed, "seed", least=0) % 2**64  # as much as torch holds
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

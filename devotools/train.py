@@ -6,14 +6,22 @@ import copy
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from devotools._validate import InputError, check_count, check_fraction, check_positive
+from devotools._validate import (
+    InputError,
+    check_count,
+    check_fraction,
+    check_kind,
+    check_positive,
+)
 from devotools.inference import evaluating, keeping_mode
 from devotools.losses import segmentation_loss
 from devotools.metrics import THRESHOLD
@@ -128,7 +136,8 @@ class Segmentation:
     history = History
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """:func:`~devotools.segmentation_loss`."""
+        """:func:`~devotools.segmentation_loss`; raises InputError for masks that are none."""
+        _check_masks(logits, target)
         return segmentation_loss(logits, target)
 
     def validate(
@@ -158,7 +167,16 @@ def fit(
     stops being a number. Taught in lesson 03.
     """
     config, task = config or TrainConfig(), task or Segmentation()
+    check_kind(model, nn.Module, "model", "Give the network itself, for example ResNet18FPN().")
+    check_kind(config, TrainConfig, "config", "Write TrainConfig(epochs=10).")
+    if isinstance(task, type):
+        raise InputError(f"task is the class {task.__name__}; expected one of it. Add brackets.")
     _check_loaders(train_loader, val_loader)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError(
+            "model has no weight that may learn; expected one with requires_grad. Thaw a part of "
+            "it, for example the head, with requires_grad_(True)."
+        )
     device = choose_device(config.device)
     model.to(device, memory_format=torch.channels_last)
     averaged = running_average(model, config.averaging) if config.averaging else None
@@ -192,6 +210,7 @@ def fit(
                 history.train_loss.append(_train(model, train_loader, device, step))
                 judged = averaged.module if averaged is not None else model
                 scores = task.validate(judged, val_loader, device, config.bfloat16)
+                _check_scores(scores, epoch)
                 score = history.add(scores, time.perf_counter() - epoch_start)
                 said = f"validation {history.score_name} {score:.3f}"
                 bar.set_postfix_str(f"epoch {epoch}/{config.epochs}, {said}")
@@ -295,6 +314,11 @@ def _check_loaders(train_loader: Any, val_loader: Any) -> None:
                 f"{name} is None; expected a DataLoader. Without pictures of other embryos nobody "
                 "knows whether the network learned or remembered: make one with split_by_embryo."
             )
+        if isinstance(loader, Dataset):
+            raise InputError(
+                f"{name} is a {type(loader).__name__}, which gives one picture at a time; expected "
+                "batches. Wrap it: make_loader(dataset, batch_size=8, shuffle=True)."
+            )
         if not hasattr(loader, "__len__"):
             raise InputError(
                 f"{name} is a {type(loader).__name__}, which does not say how many batches it has; "
@@ -305,6 +329,30 @@ def _check_loaders(train_loader: Any, val_loader: Any) -> None:
                 f"{name} has no batch; expected at least one. Give more pictures, a smaller "
                 "batch_size, or drop_last=False."
             )
+
+
+def _check_scores(scores: Iterable[float], epoch: int) -> None:
+    if not all(isfinite(score) for score in scores):
+        raise InputError(
+            f"the validation scores of epoch {epoch} are {', '.join(f'{s:g}' for s in scores)}; "
+            "expected finite numbers. Lower learning_rate, and check the validation images for "
+            "NaN. The best weights so far are kept."
+        )
+
+
+def _check_masks(logits: Tensor, masks: Tensor) -> None:
+    said = f"masks of shape {tuple(masks.shape)} and dtype {str(masks.dtype).split('.')[-1]}"
+    if masks.shape != logits.shape or not masks.is_floating_point():
+        raise InputError(
+            f"the loader gives {said}; expected {tuple(logits.shape)} and float32, as the logits. "
+            "NucleusDataset makes them so; of others take masks[:, None].float()."
+        )
+    low, high = (float(value) for value in masks.aminmax())
+    if low < 0 or high > 1:
+        raise InputError(
+            f"the loader gives masks from {low:g} to {high:g}; expected 0 for background and 1 for "
+            "nucleus. Compare once: (masks > 0).float()."
+        )
 
 
 def _time_is_up(started: float, max_minutes: float | None) -> bool:

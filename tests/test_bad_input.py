@@ -11,10 +11,13 @@ from PIL import Image
 import devotools
 from devotools._validate import InputError
 from devotools.images import write_image, write_labels, write_mask
+from devotools.pipeline import find_jobs, scale_for, settings_for
+from devotools.train import Segmentation
 
 LABELS = draw_discs()
 IMAGE = picture_of(LABELS)
 NAN = np.full((4, 4), np.nan)
+ONES = torch.ones(2, 1, 4, 4)
 
 
 @pytest.fixture
@@ -83,6 +86,50 @@ CASES = [
     (lambda p: devotools.dice_score(LABELS, IMAGE), "0, 1, 2, 3", "a comparison"),
     (lambda p: devotools.fit(Bright(), [1], None), "None", "split_by_embryo"),
     (lambda p: devotools.fit(Bright(), [], [1]), "no batch", "Give more pictures"),
+    (lambda p: devotools.fit("nuclei", [1], [1]), "'nuclei'", "ResNet18FPN()"),
+    (lambda p: devotools.fit(Bright(), [1], [1], {"epochs": 1}), "epochs", "TrainConfig("),
+    (lambda p: devotools.fit(Bright(), [1], [1]), "no weight", "Thaw"),
+    (
+        lambda p: devotools.fit(Bright(), devotools.NucleusDataset(small_pairs(p)), [1]),
+        "one picture at a time",
+        "make_loader(",
+    ),
+    (lambda p: Segmentation().loss(ONES, 255 * ONES), "0 for background", "(masks > 0)"),
+    (lambda p: Segmentation().loss(ONES, ONES[0]), "(1, 4, 4)", "masks[:, None]"),
+    (lambda p: Segmentation().loss(ONES, ONES.bool()), "dtype bool", ".float()"),
+    (lambda p: devotools.predict_probability("nuclei", IMAGE), "'nuclei'", "load_model("),
+    (lambda p: devotools.evaluate(None, small_pairs(p)), "model is None", 'load_model("nuclei")'),
+    (lambda p: devotools.label_nuclei([[0.1], [0.2, 0.3]]), "a list", "rows of one length"),
+    (
+        lambda p: devotools.label_nuclei(torch.ones(3, 3, requires_grad=True)),
+        "Tensor",
+        "detach()",
+    ),
+    (
+        lambda p: devotools.save_model(devotools.ResNet18FPN(), p / "m"),
+        "model is",
+        "save_model(path,",
+    ),
+    (
+        lambda p: devotools.save_model(p / "m", devotools.ResNet18FPN(), "a note"),
+        "'a note'",
+        "a dictionary",
+    ),
+    (lambda p: devotools.export_onnx("nuclei", p / "m.onnx"), "'nuclei'", "model = load_model"),
+    (lambda p: devotools.read_dataset(None), "data folder is None", "name of a file or folder"),
+    (lambda p: devotools.seed_everything("7"), "'7'", "a whole number of"),
+    (lambda p: devotools.Appearance(blur=0.5), "blur is 0.5", "for example (0.0, 1.0)"),
+    (lambda p: devotools.Appearance(resin=(0.9, 0.1)), "(0.9, 0.1)", "a pair (low, high)"),
+    (lambda p: devotools.Appearance(label_bar=2), "label_bar is 2", "from 0 to 1"),
+    (lambda p: devotools.Appearance().without(["hairs"]), "['hairs']", "without('hairs'"),
+    (
+        lambda p: devotools.add_label_noise(LABELS > 0, seed=None),
+        "None",
+        "whole number of at least",
+    ),
+    (lambda p: scale_for(devotools.ResNet18FPN(), 0), "nucleus_size is 0", "pixels above 0"),
+    (lambda p: settings_for(devotools.ResNet18FPN(), threshold=5), "threshold is 5", "0 to 1"),
+    (lambda p: find_jobs(str(p / "none.png"), p), "expected image files", "folders with files"),
     (
         lambda p: devotools.train_on_folder(p, p / "m.pt"),
         "'.pt'",

@@ -90,6 +90,9 @@ def test_the_limit_is_the_lowest_that_keeps_the_promise():
     assert choose_limit(~correct, confidence, 0.9) == 1.0
     assert choose_limit([True], [0.5], 0.9) == 0.5
     assert choose_limit([], [], 0.9) == 1.0
+    for right in ([True, False], [False, True]):  # of one confidence: both are said, or neither
+        assert choose_limit(right, [0.9, 0.9], 0.95) == 1.0
+        assert choose_limit([*right, True], [0.9, 0.9, 0.95], 0.6) == 0.9
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 5), (3, 7), (7, 7), (40, 100)])
@@ -128,6 +131,9 @@ def test_nothing_to_count_is_nan():
         (lambda: fit_temperature(np.zeros((0, 2)), []), r"logits have shape \(0, 2\)"),
         (lambda: fit_temperature(np.zeros((3, 2)), [0]), r"classes \(1,\); expected \(N, classes"),
         (lambda: choose_limit([True], [0.9], 2), "wanted is 2; expected a number from 0 to 1"),
+        (lambda: choose_limit([True], [0.9, 0.8], 0.9), r"shape \(1,\) and confidence \(2,\)"),
+        (lambda: fit_temperature([[1.0, 2.0]], [2]), "classes run from 2 to 2 for 2 columns"),
+        (lambda: fit_temperature([[np.nan, 2.0]], [1]), "logits that are finite"),
         (
             lambda: mitotic_index(["dividing"]),
             "states holds 'dividing'; expected only 'interphase'",

@@ -177,7 +177,7 @@ def test_results_given_as_pictures_are_refused(devotools, pictures, tmp_path, pl
     devotools("segment", pictures, "--out", home / "results")
     code, _, complaints = devotools("segment", home / place, "--out", tmp_path / "out")
     assert code == 2
-    assert "the pictures there are results of devotools. Expected image files" in complaints
+    assert "the pictures there are results of devotools; expected image files" in complaints
     assert not (tmp_path / "out").exists()
 
 

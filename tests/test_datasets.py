@@ -159,12 +159,52 @@ def test_a_manifest_may_leave_gaps(small):
         ("name,embryo,section\nä,E,1".encode("latin-1"), "cannot be read as a table"),
         ("name,embryo,section\na,E,1".encode("utf-16"), "cannot be read as a table"),
         (b"name,embryo,section\nc,E1,1\n", r"names 1 sections, .*'c', and none .*'a'"),
+        (b"name,embryo,section\na,E1,1\na.png,E2,2\n", r"says of 'a' both embryo 'E1' and 'E2'"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(small, content, sentence):
     (small / "manifest.csv").write_bytes(content)
     with pytest.raises(InputError, match=sentence):
         read_dataset(small)
+
+
+def test_rows_without_their_last_cell_still_name_the_embryo(small):
+    (small / "manifest.csv").write_text("name,embryo,section\na,E1\nday.2,E1\n")
+    assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", None)] * 2
+    with pytest.raises(InputError, match="there are 1 embryos"):
+        split_by_embryo(read_dataset(small))
+
+
+def test_label_images_of_other_names_are_refused(small):
+    for file in list((small / "labels").iterdir()):
+        file.rename(file.with_stem(f"{file.stem}_labels"))
+    with pytest.raises(InputError, match=r"holds 2 label images, .*'a_labels', and none has"):
+        read_dataset(small)
+
+
+@pytest.mark.parametrize("wrong", ["folder", "pair", "words", "dataset"])
+def test_what_is_no_list_of_pairs_is_refused(pairs, wrong):
+    given = {
+        "folder": "data",
+        "pair": pairs[0],
+        "words": ["a.png", "b.png"],
+        "dataset": NucleusDataset(pairs),
+    }[wrong]
+    for use in (NucleusDataset, split_by_embryo):
+        with pytest.raises(InputError, match=r"ImageMaskPair.*read_dataset"):
+            use(given)
+
+
+def test_loaders_say_what_they_need(tmp_path, pairs):
+    for wrong in ({"shuffle": "no"}, {"shuffle": True, "seed": -1}, {"shuffle": True, "seed": 1.5}):
+        with pytest.raises(InputError, match="expected"):
+            make_loader(NucleusDataset(pairs), 2, **wrong)
+    assert len(make_loader(NucleusDataset(pairs), 2, shuffle=True, seed=np.int64(3)))
+    write_section(tmp_path, "a", draw_discs())
+    write_section(tmp_path, "b", draw_discs()[:40])
+    loader = make_loader(NucleusDataset(read_dataset(tmp_path)), 2, shuffle=False)
+    with pytest.raises(InputError, match=r"sizes \(1, 40, 64\), \(1, 64, 64\); .* a transform"):
+        next(iter(loader))
 
 
 def test_folders_that_are_no_data_are_refused(tmp_path, small):

@@ -122,9 +122,10 @@ def follow(session, picture: np.ndarray) -> tuple[np.ndarray, dict]:
             picture = (picture / np.iinfo(picture.dtype).max).astype(np.float32)
         elif step["step"] == "percentiles":
             low, high = np.percentile(picture, (step["low"], step["high"]))
-            if high - low < step["least_span"]:
+            rounding = step["least_span"] * np.abs(picture).max()
+            if high - low <= rounding:
                 low, high = picture.min(), picture.max()
-            span = high - low if high - low > step["least_span"] else 1
+            span = high - low if high - low > rounding else 1
             picture = np.clip((picture - low) / span, 0, 1)
         elif step["step"] == "resize":
             factor = step["longest_side"] / max(own)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
 
+import cv2
 import nbformat
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 from lesson_notebooks import NOTEBOOKS, SOLUTIONS, lesson_paths, read_lesson
 
 from devotools import InputError, exercises
-from devotools.exercises import EXERCISES, Case, Exercise, Hints, Mistake, Verdict, judge
+from devotools.exercises import EXERCISES, Case, Exercise, Hints, Mistake, Verdict, check, judge
 from devotools.exercises.kit import same
 
 LESSONS = lesson_paths()
@@ -74,14 +75,65 @@ def test_verdicts_of_a_value():
     assert judge(LARGER, 4, (3, 5)) == Verdict(False, "It is one of the two.")
 
 
+def stub(values):
+    return None  # your code
+
+
 @pytest.mark.parametrize("untouched", [None, ...])
-def test_untouched_is_not_yet(untouched):
+@pytest.mark.parametrize("function", [stub, lambda values: ...], ids=["stub", "dots"])
+def test_untouched_is_not_yet(untouched, function):
     for verdict in (
         judge(LARGER, untouched, (3, 5)),
         judge(DOUBLE, untouched),
-        judge(DOUBLE, lambda values: untouched),
+        judge(DOUBLE, function),
     ):
         assert repr(verdict).startswith(f"not yet: {NOTHING_YET}")
+
+
+def test_a_forgotten_return_is_told(capsys):
+    def forgotten(values):
+        values = 2 * values
+
+    def shown(values):
+        print(2 * values)
+
+    for answer in (forgotten, shown):
+        assert judge(DOUBLE, answer).message.startswith("your function gives nothing back")
+
+
+def test_a_function_that_leaves_python_is_told():
+    assert "raised SystemExit" in judge(DOUBLE, lambda values: exit()).message
+
+
+def check_mistake(key, answer, name):
+    assert EXERCISES[key].cases
+    assert judge(EXERCISES[key], answer).mistake == name
+
+
+def test_natural_wrong_answers_are_named():
+    def enlarged(mask):
+        return cv2.resize(mask, None, fx=2, fy=2)
+
+    def dice(true, predicted):
+        with np.errstate(invalid="ignore"):
+            return 2 * (true & predicted).sum() / (true.sum() + predicted.sum())
+
+    def twice(true, predicted):
+        return (true & predicted).sum() / max(true.sum() + predicted.sum(), 1)
+
+    def nuclei_only(p, mask):
+        return -np.log(p[mask == 1]).mean()
+
+    check_mistake("2.3", enlarged, "the mask was interpolated")
+    check_mistake("4.1", dice, "that is Dice, not IoU, and two empty masks score NaN")
+    check_mistake("4.1", twice, "the union is counted twice, and two empty masks score 0")
+    check_mistake("3.2", nuclei_only, "the background costs nothing, and is not counted")
+
+
+@pytest.mark.parametrize("key", ["3.4", "4.4"])
+def test_a_check_without_what_the_lesson_gives(key):
+    with pytest.raises(InputError, match=rf"exercise '{key}' got 0 values .* expected \d"):
+        check(key, 3)
 
 
 def test_value_in_place_of_a_function_is_told():

@@ -297,6 +297,27 @@ def test_contrast_of_flat_and_nearly_flat_pictures():
     assert stretch_contrast(lone).sum() == 1
 
 
+@pytest.mark.parametrize("dtype", ["uint32", "int32", "uint64", "int64", ">i8"])
+def test_contrast_of_whole_numbers_of_a_wide_dtype(dtype):
+    """Divided by the maximum of their dtype they are almost 0, and still a picture."""
+    narrow = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    np.testing.assert_allclose(
+        stretch_contrast(to_grey(narrow.astype(dtype))), stretch_contrast(narrow), atol=1e-5
+    )
+
+
+def test_contrast_beyond_what_32_bits_hold():
+    assert stretch_contrast(np.array([[0, 1e300], [1e299, 2e299]])).max() == 1
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint32])
+def test_images_of_unknown_range_are_not_written(tmp_path, dtype):
+    array = np.array([[-5, 7]], np.int16) if dtype is np.int16 else np.array([[5, 7]], dtype)
+    with pytest.raises(InputError, match=r"dtype .* runs from -?5 to 7; .* as uint8 or uint16"):
+        write_image(tmp_path / "a.png", array)
+    assert not list(tmp_path.iterdir())
+
+
 # --- masks and labels
 
 
@@ -409,7 +430,7 @@ def test_nothing_is_written_that_would_lose_pixels(tmp_path):
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file" / "a.png", tmp_path / "file" / "deep" / "a.png"):
-        with pytest.raises(InputError, match=r"a\.png' cannot be written .* Choose a folder"):
+        with pytest.raises(InputError, match=r"a\.png' cannot be written .* choose another name"):
             write_mask(path, np.eye(4) > 0)
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -143,3 +143,33 @@ def test_the_drawn_overlay_leaves_the_background_grey():
     assert not changed[-60:].any()  # nothing lies there
     ring = outlined[(16 - 6) * 12 + 2, 16 * 12 + 6]  # the first row inside nucleus 1, enlarged
     assert tuple(int(value) for value in outlined[(10 * 12), 16 * 12 + 6]) == (230, 159, 0), ring
+
+
+def test_a_twelve_bit_picture_in_sixteen_bits_is_not_drawn_dark():
+    twelve = np.round(IMAGE * 4095).astype(np.uint16)
+    np.testing.assert_allclose(draw_overlay(twelve, LABELS), draw_overlay(IMAGE, LABELS), atol=2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_whole_numbers_are_shown_by_their_dtype(dtype):
+    whole = np.round(IMAGE * np.iinfo(dtype).max).astype(dtype)
+    shown = show_image(whole).get_images()[0].get_array()
+    np.testing.assert_allclose(shown, IMAGE, atol=1 / 255)
+
+
+@pytest.mark.parametrize("light", [255, -255])
+def test_a_picture_that_would_be_all_white_or_black_is_refused(light):
+    with pytest.raises(InputError, match=r"image runs from .*; expected values from 0 .* stretch"):
+        show_image(IMAGE * light)
+
+
+def test_a_probability_has_no_outline():
+    with pytest.raises(InputError, match=r"predicted holds .* not whole, .* label_nuclei"):
+        show_overlay(IMAGE, IMAGE * 0.5)
+    assert show_overlay(IMAGE, LABELS.astype(float)).lines  # as a file of Fiji may hold them
+
+
+@pytest.mark.parametrize("labels", [LABELS > 0, LABELS * 0.5, -LABELS])
+def test_drawn_overlays_need_labels(labels):
+    with pytest.raises(InputError, match="labels"):
+        draw_overlay(IMAGE, labels)

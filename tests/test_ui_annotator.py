@@ -179,6 +179,36 @@ def test_a_manifest_that_is_there_is_kept_and_continued(folder):
     assert (folder / "data" / "manifest.csv").read_text() == text + "a,E1,0,\n"
 
 
+@pytest.mark.parametrize("start", ["\ufeff", ""], ids=["excel", "plain"])
+def test_a_manifest_of_a_spreadsheet_is_continued(folder, start):
+    pictures, out = folder / "pictures", folder / "data"
+    out.mkdir()
+    (out / "manifest.csv").write_text(f"{start}name,embryo,section\nother,e0\n", encoding="utf-8")
+    labelled = LabelFolder(pictures, out, embryo="e1")
+    labelled.save(0, np.zeros(labelled.image(0).shape, np.int32))
+    name = labelled.files[0].stem
+    rows = (out / "manifest.csv").read_text(encoding="utf-8").splitlines()
+    assert rows == ["name,embryo,section", "other,e0,", f"{name},e1,0"]
+
+
+@pytest.mark.parametrize("text", ["name;embryo;section\n", "name,embryo\na,b,c\n", "\xe4"])
+def test_a_manifest_that_is_no_table_is_a_sentence(folder, text):
+    pictures, out = folder / "pictures", folder / "data"
+    out.mkdir()
+    (out / "manifest.csv").write_bytes(text.encode("latin-1"))
+    labelled = LabelFolder(pictures, out, embryo="e1")
+    with pytest.raises(InputError, match=r"manifest\.csv.* expected"):
+        labelled.save(0, np.zeros(labelled.image(0).shape, np.int32))
+    assert (out / "manifest.csv").read_bytes() == text.encode("latin-1")
+
+
+def test_labels_of_another_size_are_not_saved(folder):
+    pictures, out = folder / "pictures", folder / "data"
+    with pytest.raises(InputError, match="expected the same rows and columns"):
+        LabelFolder(pictures, out).save(0, np.zeros((5, 7), np.int32))
+    assert not out.exists() or not list(out.rglob("*.tif"))
+
+
 def test_jpeg_mask_is_a_message_and_is_not_overwritten(folder):
     (folder / "data" / "masks").mkdir(parents=True)
     grey = np.uint8(picture_of(draw_discs()) * 255)

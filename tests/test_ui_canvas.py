@@ -8,7 +8,7 @@ import pytest
 from helpers import draw_discs, picture_of
 from PIL import Image
 
-from devotools import InputError
+from devotools import InputError, stretch_contrast
 from devotools.ui.canvas.widget import UNCHANGED, Canvas
 from devotools.ui.controls.download import Download
 from devotools.ui.controls.slider import Slider
@@ -51,7 +51,7 @@ def test_scene_holds_picture_and_labels(said):
     ((content, (png, packed)),) = said.of("scene")
     assert (content["name"], content["height"], content["width"]) == ("discs.png", 64, 64)
     shown = np.asarray(Image.open(io.BytesIO(png)))
-    np.testing.assert_array_equal(shown, np.round(picture_of(labels) * 255))
+    np.testing.assert_array_equal(shown, np.round(stretch_contrast(picture_of(labels)) * 255))
     ids = np.frombuffer(zlib.decompress(packed), "<u2").reshape(64, 64)
     np.testing.assert_array_equal(ids, labels)
 

@@ -17,7 +17,8 @@ COLDEST, HOTTEST = 0.05, 20.0
 def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
     """The number to divide logits by so that their probabilities fit ``classes`` best.
 
-    ``logits`` is (N, classes) and ``classes`` (N,), of nuclei that were not trained on. Above 1
+    ``logits`` is (N, classes), finite, and ``classes`` (N,), the number of the true column, of
+    nuclei that were not trained on. Above 1
     the network was too sure of itself, as networks mostly are. Which class is the likeliest does
     not change. Raises :class:`~devotools._validate.InputError` without any nucleus.
     Source: Guo et al. 2017, "On calibration of modern neural networks". Taught in lesson 07.
@@ -27,6 +28,12 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
         raise InputError(
             f"logits have shape {logits.shape} and classes {classes.shape}; expected "
             "(N, classes) and (N,), one nucleus at least."
+        )
+    if not np.isfinite(logits).all() or classes.min() < 0 or classes.max() >= logits.shape[1]:
+        raise InputError(
+            f"classes run from {classes.min()} to {classes.max()} for {logits.shape[1]} columns of "
+            "logits; expected numbers of columns, and logits that are finite. Check that both are "
+            "of the same nuclei."
         )
 
     def misfit(log_temperature: float) -> float:
@@ -45,12 +52,17 @@ def choose_limit(correct: np.ndarray, confidence: np.ndarray, wanted: float) -> 
     ``wanted`` it is 1. Raises :class:`~devotools._validate.InputError`.
     """
     check_fraction(wanted, "wanted")
-    order = np.argsort(-np.asarray(confidence, float), kind="stable")
-    right = np.cumsum(np.asarray(correct, bool)[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(right >= wanted)
-    if not len(enough):
-        return 1.0
-    return max(0.5, float(np.asarray(confidence, float)[order][enough[-1]]))
+    correct, confidence = np.asarray(correct, bool), np.asarray(confidence, float)
+    if correct.ndim != 1 or correct.shape != confidence.shape:
+        raise InputError(
+            f"correct has shape {correct.shape} and confidence {confidence.shape}; expected (N,), "
+            "one of each for every nucleus."
+        )
+    limits, group = np.unique(confidence, return_inverse=True)  # of one confidence, all or none
+    nuclei = np.bincount(group, minlength=len(limits))[::-1].cumsum()[::-1]
+    right = np.bincount(group, correct, minlength=len(limits))[::-1].cumsum()[::-1]
+    enough = np.flatnonzero(right >= wanted * nuclei)
+    return max(0.5, float(limits[enough[0]])) if len(enough) else 1.0
 
 
 def calibrate(

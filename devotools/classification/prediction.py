@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import softmax
+from torch import nn
 
-from devotools._validate import InputError
+from devotools._validate import InputError, as_array, check_kind
 from devotools.classification.classifier import ResNet18Classifier
 from devotools.classification.crops import SIDE, STATES, UNSURE, nucleus_crops
 from devotools.inference import evaluating
@@ -34,6 +35,7 @@ def classify_nuclei(
     ``stretched`` says that the contrast was stretched already. The model's mode is what it was
     before. Raises :class:`~devotools._validate.InputError`. Taught in lesson 07.
     """
+    _check_classifier(model)
     if (model.in_channels, model.classes) != (1, len(STATES)):
         raise InputError(
             f"the classifier takes {model.in_channels} channels and tells {model.classes} classes; "
@@ -61,7 +63,8 @@ def predict_logits(model: ResNet18Classifier, crops: np.ndarray) -> np.ndarray:
 
     The model's mode is what it was before. Raises :class:`~devotools._validate.InputError`.
     """
-    crops = np.asarray(crops, np.float32)
+    _check_classifier(model)
+    crops = as_array(crops, "crops").astype(np.float32)
     if crops.ndim != 4 or crops.shape[2:] != (SIDE, SIDE):
         raise InputError(
             f"crops have shape {crops.shape}; expected (K, 1, {SIDE}, {SIDE}). Cut them with "
@@ -75,6 +78,15 @@ def predict_logits(model: ResNet18Classifier, crops: np.ndarray) -> np.ndarray:
             batch = batch.contiguous(memory_format=torch.channels_last)
             answers.append(model(batch).float().cpu().numpy())
     return np.concatenate(answers)
+
+
+def _check_classifier(model: ResNet18Classifier) -> None:
+    remedy = "Load one first: model = load_classifier()."
+    check_kind(model, nn.Module, "model", remedy)
+    if not hasattr(model, "temperature"):
+        raise InputError(
+            f"model is a {type(model).__name__}; expected a ResNet18Classifier. {remedy}"
+        )
 
 
 def to_probability(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from devotools._validate import InputError
+from devotools._validate import InputError, check_kind
+from devotools.images import LEAST_SPAN
 from devotools.metrics import THRESHOLD
 from devotools.model import SHIPPED, STRIDE, ResNet18FPN, load_model
 from devotools.predict import HOLE, NECK, check_channels
@@ -42,6 +43,7 @@ def describe(model: ResNet18FPN, *, licence: str = LICENCE) -> dict[str, Any]:
     Raises :class:`~devotools._validate.InputError` for a network that takes colour or gives
     several classes, whose use is not known here.
     """
+    check_kind(model, ResNet18FPN, "model", 'Load one first: model = load_model("nuclei").')
     check_channels(model)
     name = shipped_name(model)
     return {
@@ -93,12 +95,12 @@ def _before(model: ResNet18FPN) -> list[dict[str, Any]]:
             "step": "percentiles",
             "low": LOW,
             "high": HIGH,
-            "least_span": 1e-6,
+            "least_span": LEAST_SPAN,
             "how": (
                 "Of the whole picture, linear between neighbours (numpy.percentile). The picture "
                 "becomes (picture - p_low) / (p_high - p_low), clipped to 0 and 1. Where the span "
-                "is below least_span, minimum and maximum take the percentiles' place; where it "
-                "still is not above it, divide by 1."
+                "is not above least_span times the largest absolute value of the picture, minimum "
+                "and maximum take the percentiles' place; where it still is not, divide by 1."
             ),
         },
         *([resize] if model.working_side else []),

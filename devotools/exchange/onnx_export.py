@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional
 
-from devotools._validate import InputError
+from devotools._validate import InputError, check_path
 from devotools.exchange.description import LICENCE, describe, need
 from devotools.images import replace_file
 from devotools.model import STRIDE, ResNet18FPN
@@ -38,7 +38,7 @@ def export_onnx(model: ResNet18FPN, path: str | Path, *, licence: str = LICENCE)
     a name that does not end in .onnx, and where the file cannot be written; then nothing is.
     Source: the ONNX specification, https://onnx.ai.
     """
-    if Path(path).suffix.lower() != ".onnx":
+    if check_path(path).suffix.lower() != ".onnx":
         raise InputError(f"{str(path)!r} does not end in .onnx; expected a name that does.")
     need("onnx", ["onnx", "onnxscript"])
     description = describe(model, licence=licence)

@@ -13,7 +13,13 @@ from devotools.images import check_readable, is_tiff, one_sentence
 
 UNITS_UM = {"pm": 1e-6, "Å": 1e-4, "nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 UNITS_UM |= {"inch": 25_400.0, "in": 25_400.0}
-UNITS_UM |= dict.fromkeys(["μm", "um", "micron", "microns", "micrometer", "micrometre"], 1.0)
+UNITS_UM |= dict.fromkeys(["μm", "um", "micron", "micrometer", "micrometre"], 1.0)
+# ImageJ lets people write the unit, so there case and plural do not count.
+WRITTEN_UM = {name.casefold(): size for name, size in UNITS_UM.items()}
+WRITTEN_UM |= {"nanometer": 1e-3, "nanometre": 1e-3, "angstrom": 1e-4, "ångström": 1e-4}
+WRITTEN_UM |= {"millimeter": 1e3, "millimetre": 1e3, "inches": 25_400.0}
+WRITTEN_UM |= {f"{name}s": size for name, size in WRITTEN_UM.items() if len(name) > 2}
+NO_UNITS = {"", "pixel", "pixels", "px"}
 TAG_UNITS = {2: "inch", 3: "cm"}  # the TIFF tag ResolutionUnit; 1 means that there is no unit
 # Larger pixels than this hold a whole nucleus. Such a number is the 72 or 96 dots per inch of a
 # screen, or the 300 of a printer (353, 265 and 85 µm), that some program wrote as a matter of form.
@@ -67,6 +73,10 @@ def size_of(tiff: tifffile.TiffFile) -> PixelSize:
         sides = reader(tiff)
         if sides is not None:
             return _believed(name, *sides)
+    unknown = _written_unit(tiff)
+    if unknown not in NO_UNITS | WRITTEN_UM.keys():
+        why = f"ImageJ metadata: the unit {unknown[:40]!r} is not known, so the size is ignored"
+        return PixelSize(None, None, why)
     return PixelSize(None, None, "no pixel size in the file")
 
 
@@ -94,12 +104,20 @@ def _ome_side(pixels: ElementTree.Element, axis: str) -> float | None:
 
 def _from_imagej(tiff: tifffile.TiffFile) -> Sides | None:
     metadata = tiff.imagej_metadata or {}
-    unit = UNITS_UM.get(str(metadata.get("unit", "")).replace("\\u00B5", "µ"))
+    unit = WRITTEN_UM.get(_written_unit(tiff))
     per_unit = _resolution(tiff)
     if unit is None or per_unit is None:
         return None
     spacing = _number(metadata.get("spacing"))
     return unit / per_unit[0], unit / per_unit[1], None if spacing is None else spacing * unit
+
+
+def _written_unit(tiff: tifffile.TiffFile) -> str:
+    """The unit that ImageJ wrote, lower case, with the letters it writes as codes."""
+    written = str((tiff.imagej_metadata or {}).get("unit", "")).strip()
+    for code, letter in (("00b5", "µ"), ("00B5", "µ"), ("00c5", "Å"), ("00C5", "Å")):
+        written = written.replace(f"\\u{code}", letter)
+    return written.casefold()
 
 
 def _from_tags(tiff: tifffile.TiffFile) -> Sides | None:

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from devotools._validate import InputError
+
 # What is said to a stub that nobody has filled in.
 UNTOUCHED = "nothing to check so far. Write your answer above and run both cells again."
+NOTHING_BACK = (
+    "your function gives nothing back. End it with return and the answer; print only shows."
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ def judge(exercise: Exercise, answer: Any, given: tuple[Any, ...] = ()) -> Verdi
         return _judge_function(exercise, answer)
     if answer is None or answer is ...:
         return _untouched()
+    if len(given) != len(exercise.example):
+        raise InputError(
+            f"exercise {exercise.key!r} got {len(given)} values to compute the answer from; "
+            f"expected {len(exercise.example)}. Call check as the lesson does."
+        )
     if same(answer, exercise.right(*given), exercise.tolerance):
         return Verdict(True, exercise.solved)
     for mistake in exercise.mistakes:
@@ -131,13 +141,15 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
         given = copy.deepcopy(case.arguments)
         try:
             results.append(answer(*given))
-        except Exception as error:  # noqa: BLE001, a student's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001, a student's code may raise all
             what = " ".join(f"{type(error).__name__}: {error}".split())
             return Verdict(False, f"for {case.name} your function raised {what}")
         if exercise.spares and not same(given, case.arguments):
             return Verdict(False, f"your function changed what it was given. {exercise.spares}")
-    if all(result is None or result is ... for result in results):
+    if all(result is ... for result in results):
         return _untouched()
+    if all(result is None for result in results):
+        return _untouched() if _is_stub(answer) else Verdict(False, NOTHING_BACK)
     if all(_like(exercise, exercise.right, results)):
         return Verdict(True, exercise.solved)
     for mistake in exercise.mistakes:
@@ -157,6 +169,16 @@ def _like(exercise: Exercise, function: Callable[..., Any], results: list[Any]) 
         same(result, function(*copy.deepcopy(case.arguments)), exercise.tolerance)
         for case, result in zip(exercise.cases, results, strict=True)
     ]
+
+
+def _is_stub(function: Callable[..., Any]) -> bool:
+    """Whether a function does nothing but ``return None``, as it stood in the lesson."""
+    code = getattr(function, "__code__", _stub.__code__)
+    return len(code.co_code) == len(_stub.__code__.co_code)
+
+
+def _stub() -> None:
+    return None
 
 
 def _untouched() -> Verdict:

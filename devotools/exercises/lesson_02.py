@@ -141,8 +141,9 @@ CROP = Exercise(
 
 # --- 2.3 enlarge a mask
 
-_SMALL = np.array([[0, 1, 0], [1, 1, 0]], np.uint8)
-_DOT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.uint8)
+# float32, or interpolated values would be rounded back to 0 and 1 unseen
+_SMALL = np.array([[0, 1, 0], [1, 1, 0]], np.float32)
+_DOT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
 
 
 def _linear(mask: np.ndarray) -> np.ndarray:

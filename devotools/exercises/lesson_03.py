@@ -75,6 +75,12 @@ CROSS_ENTROPY = Exercise(
             "outside the nucleus the right answer has the probability 1 - p.",
         ),
         Mistake(
+            "the background costs nothing, and is not counted",
+            lambda p, m: float(-(m * np.log(p)).sum() / m.sum()),
+            "You look at the nucleus alone, so an answer of 1 everywhere is perfect. Each pixel "
+            "outside costs -log(1 - p), and counts in the mean.",
+        ),
+        Mistake(
             "every pixel is taken for nucleus",
             lambda p, m: float(-np.log(p).mean()),
             "The mask is not used at all. What is right in the background is 1 - p.",

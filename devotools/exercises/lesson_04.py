@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .kit import Case, Exercise, Mistake
@@ -12,20 +14,35 @@ _LARGE = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0]], bool)
 _EMPTY = np.zeros((3, 4), bool)
 
 
-def _over(shared: float, total: float) -> float:
-    return float(shared / total) if total else 1.0
+def _over(shared: float, total: float, empty: float = 1.0) -> float:
+    return float(shared / total) if total else empty
 
 
 def _iou(true: np.ndarray, predicted: np.ndarray) -> float:
     return _over((true & predicted).sum(), (true | predicted).sum())
 
 
-def _dice(true: np.ndarray, predicted: np.ndarray) -> float:
-    return _over(2 * (true & predicted).sum(), true.sum() + predicted.sum())
+def _dice(true: np.ndarray, predicted: np.ndarray, empty: float = 1.0) -> float:
+    return _over(2 * (true & predicted).sum(), true.sum() + predicted.sum(), empty)
 
 
-def _twice(true: np.ndarray, predicted: np.ndarray) -> float:
-    return _over((true & predicted).sum(), true.sum() + predicted.sum())
+def _twice(true: np.ndarray, predicted: np.ndarray, empty: float = 1.0) -> float:
+    return _over((true & predicted).sum(), true.sum() + predicted.sum(), empty)
+
+
+def _and_empty_ones(mistake: Mistake) -> tuple[Mistake, ...]:
+    """The mistake as it is, and with the empty case forgotten as well."""
+    return (
+        mistake,
+        *(
+            Mistake(
+                f"{mistake.name}, and two empty masks score {said}",
+                partial(mistake.wrong, empty=empty),
+                f"{mistake.advice} And ask for two empty masks first: by convention they score 1.",
+            )
+            for said, empty in (("NaN", float("nan")), ("0", 0.0))
+        ),
+    )
 
 
 def _recall(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -61,16 +78,20 @@ IOU = Exercise(
         "(true & predicted).sum() / (true | predicted).sum(), and 1.0 where the second is 0.",
     ),
     mistakes=(
-        Mistake(
-            "that is Dice, not IoU",
-            _dice,
-            "Dice counts the shared pixels twice and divides by the sum of both areas. For IoU, "
-            "divide the shared pixels, once, by those in either mask.",
+        *_and_empty_ones(
+            Mistake(
+                "that is Dice, not IoU",
+                _dice,
+                "Dice counts the shared pixels twice and divides by the sum of both areas. For "
+                "IoU, divide the shared pixels, once, by those in either mask.",
+            )
         ),
-        Mistake(
-            "the union is counted twice",
-            _twice,
-            "The sum of both areas counts shared pixels twice; the union has each pixel once.",
+        *_and_empty_ones(
+            Mistake(
+                "the union is counted twice",
+                _twice,
+                "The sum of both areas counts shared pixels twice; the union has each pixel once.",
+            )
         ),
         Mistake(
             "that is the recall of pixels",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from devotools._validate import InputError
+from devotools._validate import InputError, as_paths
 
 from .kit import UNTOUCHED
 
@@ -29,7 +29,7 @@ def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
     is found.
     """
     found: list[Path] = []
-    asked = [Path(path) for path in paths]
+    asked = as_paths(paths)
     for path in asked:
         if path.is_dir():
             inside = sorted(path.rglob("*.ipynb"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devotools._listing import files_below, holds_results, own_files
-from devotools._validate import InputError
+from devotools._listing import files_below, holds_results, may_be_read, own_files
+from devotools._validate import InputError, as_paths
 from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_image
 
 
@@ -29,7 +30,7 @@ class Job:
         return f"{folder}/{self.output.as_posix()}{suffix}"
 
 
-def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
+def find_jobs(paths: str | Path | Sequence[str | Path], out: str | Path) -> list[Job]:
     """List the pictures of files and folders, sub-folders included, sorted by name.
 
     A folder's files that are no pictures are listed too: they fail with a reason in
@@ -41,9 +42,10 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     Raises :class:`~devotools._validate.InputError` when there is no picture at all, and for a
     folder of labelled pictures: its masks are no micrographs.
     """
+    paths = as_paths(paths)
     found: list[tuple[Path, str, Path]] = []
-    for given in map(Path, paths):
-        if given.is_dir():
+    for given in paths:
+        if os.path.isdir(given) and may_be_read(given):
             _check_unlabelled(given)
             found += [
                 (p, p.relative_to(given).as_posix(), p.relative_to(given))
@@ -55,10 +57,10 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
     named = Counter(image for _, image, _ in found)
     found = [(path, i if named[i] == 1 else str(path), name) for path, i, name in found]
     known = IMAGE_SUFFIXES | MICROSCOPE_SUFFIXES
-    if not any(path.exists() and path.suffix.lower() in known for path, _, _ in found):
+    if not any(os.path.exists(path) and path.suffix.lower() in known for path, _, _ in found):
         given = ", ".join(repr(str(path)) for path in paths)
         raise InputError(
-            f"nothing to segment in {given}: {_why_none(paths)}. Expected image files, or "
+            f"nothing to segment in {given}: {_why_none(paths)}; expected image files, or "
             f"folders with files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     outputs = output_names([relative for _, _, relative in found])
@@ -68,7 +70,7 @@ def find_jobs(paths: Sequence[str | Path], out: str | Path) -> list[Job]:
 
 
 def _check_unlabelled(folder: Path) -> None:
-    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+    if os.path.isdir(folder / "images") and os.path.isdir(folder / "masks"):
         raise InputError(
             f"{str(folder)!r} is a folder of labelled pictures (images/, masks/); expected "
             f"pictures only. Give {str(folder / 'images')!r}."
@@ -81,9 +83,12 @@ def _files_in(folder: Path, out: Path) -> list[Path]:
 
 
 def _why_none(paths: Sequence[str | Path]) -> str:
-    missing = [str(path) for path in paths if not Path(path).exists()]
+    closed = [str(path) for path in paths if os.path.exists(path) and not may_be_read(Path(path))]
+    if closed:
+        return f"{closed[0]!r} may not be read (permission denied)"
+    missing = [str(path) for path in paths if not os.path.exists(path)]
     if missing:
-        return f"{missing[0]!r} does not exist"
+        return f"{missing[0]!r} does not exist, or lies in a folder that may not be read"
     if any(is_image(file) for path in paths for file in files_below(Path(path))):
         return "the pictures there are results of devotools"
     return "there is no image"

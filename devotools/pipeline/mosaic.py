@@ -35,6 +35,7 @@ from devotools.images import (
     check_claim,
     check_planes,
     check_sizes,
+    contrast_range,
     is_tiff,
     lit,
     one_sentence,
@@ -116,10 +117,7 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
         pixels = Pixels(array, _value_range(array))
     step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
     sample = Pixels(array[::step, ::step], pixels.value_range).grey(slice(None), slice(None))
-    low, high = (float(value) for value in np.percentile(sample, (1, 99.8)))
-    if high - low < 1e-6:
-        low, high = float(sample.min()), float(sample.max())
-    yield Pixels(array, pixels.value_range, (low, high if high - low > 1e-6 else low + 1))
+    yield Pixels(array, pixels.value_range, contrast_range(sample))
 
 
 def _map_tiff(path: Path) -> np.ndarray:
@@ -129,7 +127,8 @@ def _map_tiff(path: Path) -> np.ndarray:
         check_claim(path, series.size, series.size * series.dtype.itemsize)
         array, axes = series.asarray(out="memmap"), series.axes
         check_planes(path, page, array.reshape(page.shape))
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE or (
+    coloured = (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED)
+    if page.photometric in coloured or (
         page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
     ):
         array, axes = lit(array, axes, page)

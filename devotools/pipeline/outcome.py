@@ -70,7 +70,8 @@ def table_rows(image: str, nuclei: pd.DataFrame) -> str:
     """Lines of a table for the nuclei of one picture, its name in front; no header."""
     table = nuclei.copy()
     table.insert(0, "image", image)
-    return table.to_csv(index=False, header=False, float_format="%.6g", lineterminator="\n")
+    how = {"index": False, "header": False, "float_format": "%.6g", "lineterminator": "\n"}
+    return table.to_csv(**how, quoting=_quoting([image]))
 
 
 def write_tables(
@@ -96,13 +97,12 @@ def write_tables(
         ]
         told, counted = (STATE_COLUMNS, COUNT_COLUMNS) if states else ([], [])
         nuclei.write(",".join([*NUCLEI_COLUMNS, *told, *extra]) + "\n")
-        writer = csv.writer(images, lineterminator="\n")
-        writer.writerow([*IMAGES_COLUMNS, *counted])
+        images.write(_line([*IMAGES_COLUMNS, *counted]))
         for file in solid:
             file.write(extra_3d + "\n")
         for outcome in outcomes:
             nuclei.write(outcome.rows if outcome.rows_3d else _widened(outcome.rows, len(extra)))
-            writer.writerow(outcome.row + (count_cells(outcome.states) if states else []))
+            images.write(_line(outcome.row + (count_cells(outcome.states) if states else [])))
             for file in solid:
                 file.write(outcome.rows_3d)
 
@@ -111,10 +111,19 @@ def _widened(rows: str, by: int) -> str:
     """Lines of a table with so many empty columns more."""
     if not by:
         return rows
-    wider = io.StringIO()
-    lines = csv.reader(io.StringIO(rows))
-    csv.writer(wider, lineterminator="\n").writerows([*line, *[""] * by] for line in lines)
-    return wider.getvalue()
+    return "".join(_line([*line, *[""] * by]) for line in csv.reader(io.StringIO(rows, "")))
+
+
+def _line(cells: Sequence[str]) -> str:
+    """One line of a table."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n", quoting=_quoting(cells)).writerow(cells)
+    return line.getvalue()
+
+
+def _quoting(cells: Sequence[str]) -> int:
+    """Quotes round everything where a name holds a carriage return, which csv leaves bare."""
+    return csv.QUOTE_ALL if any("\r" in str(cell) for cell in cells) else csv.QUOTE_MINIMAL
 
 
 def _open(path: Path):

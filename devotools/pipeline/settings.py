@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from devotools._validate import InputError
+from devotools._validate import (
+    InputError,
+    check_count,
+    check_fraction,
+    check_pixel_size,
+    check_positive,
+)
 from devotools.classification import ResNet18Classifier
 from devotools.images import replace_file
 from devotools.metrics import THRESHOLD
@@ -35,6 +42,7 @@ OPTIONS = {
     "devotools": "the version of devotools",
     "arithmetic": "how the machine calculates",
 }
+THREADS = r"(.* on cpu), (\d+) threads"
 FOLLOWS = {"scale": "nucleus_size", "weights": "model", "classifier": "classify"}
 
 
@@ -85,9 +93,13 @@ def settings_for(
 ) -> Settings:
     """The settings of a run with a loaded network; with a ``classifier``, it tells states too.
 
-    Raises :class:`~devotools._validate.InputError` when a ``nucleus_size`` is given and the model
-    does not know the size that it was trained for.
+    Raises :class:`~devotools._validate.InputError` for a setting out of its range, and when a
+    ``nucleus_size`` is given and the model does not know the size that it was trained for.
     """
+    check_fraction(threshold, "threshold")
+    check_count(min_area, "min_area", least=0)
+    if pixel_size_um is not None:
+        check_pixel_size(pixel_size_um)
     return Settings(
         model=model,
         scale=scale_for(network, nucleus_size),
@@ -104,11 +116,12 @@ def settings_for(
 def scale_for(network: nn.Module, nucleus_size: float | None) -> float | str:
     """The ``scale`` of a prediction: "auto", or the factor that nuclei of so many pixels ask for.
 
-    Raises :class:`~devotools._validate.InputError` when the model does not know the size of the
-    nuclei that it was trained on.
+    Raises :class:`~devotools._validate.InputError` for a size that is none, and when the model does
+    not know the size of the nuclei that it was trained on.
     """
     if nucleus_size is None:
         return "auto"
+    check_positive(nucleus_size, "nucleus_size", "pixels")
     trained_on = getattr(network, "working_nucleus", None)
     if trained_on is None:
         raise InputError(
@@ -180,8 +193,16 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         other = f"{out if out.name else out.resolve()}-2"
         raise InputError(
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
-            f"example {other!r}, or go on there with the settings of {FILE}."
+            f"example {other!r}, or go on there with the settings of {FILE}.{_threads(known, new)}"
         )
+
+
+def _threads(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """How to calculate with as many threads as before, where that is all that differs."""
+    then, now = (re.fullmatch(THREADS, str(one.get("arithmetic"))) for one in (old, new))
+    if then is None or now is None or then[1] != now[1]:
+        return ""
+    return f" For as many threads as then, put OMP_NUM_THREADS={then[2]} before the command."
 
 
 def _causes(different: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any
 
 from devotools._validate import InputError
@@ -10,13 +11,14 @@ from devotools._validate import InputError
 Range = tuple[float, float]
 
 
-def _factor(meaning: str, default: Any, off: Any) -> Any:
+def _factor(meaning: str, default: Any, off: Any, least: float = 0.0, most: float = 1000) -> Any:
     """Declare one factor; `off` is the value that takes it out of the drawing."""
-    return field(default=default, metadata={"meaning": meaning, "off": off})
+    told = {"meaning": meaning, "off": off, "least": least, "most": most}
+    return field(default=default, metadata=told)
 
 
 def _chance(meaning: str, default: float) -> Any:
-    return _factor(f"probability of {meaning}", default, 0.0)
+    return _factor(f"probability of {meaning}", default, 0.0, most=1.0)
 
 
 # Several factors under one name, for `Appearance.without`
@@ -43,6 +45,7 @@ class Appearance:
     (www.wormimage.org); wider than reality, because a network that has seen too much variation
     copes with the real amount, and one that has seen too little does not
     (domain randomisation: Tobin et al. 2017, arXiv:1703.06907). Lesson 03 switches some off.
+    Raises InputError for a value that is no such pair or number, or out of its range.
 
     Examples
     --------
@@ -54,13 +57,13 @@ class Appearance:
     """
 
     # --- tones
-    resin: Range = _factor("brightness of the empty resin", (0.76, 0.98), (0.88, 0.88))
+    resin: Range = _factor("brightness of the empty resin", (0.76, 0.98), (0.88, 0.88), most=1)
     tonal_patches: float = _chance("straight-edged areas of another tone in the resin", 0.6)
     shading: Range = _factor("slope of brightness over the frame", (0.0, 0.2), (0.0, 0.0))
     cytoplasm: Range = _factor("brightness of cytoplasm over resin", (0.28, 0.62), (0.45, 0.45))
     texture: Range = _factor("strength of the fine cytoplasm texture", (0.3, 1.0), (0.0, 0.0))
     dark_core: Range = _factor(
-        "how much darker the core is than the rim", (-0.04, 0.15), (0.0, 0.0)
+        "how much darker the core is than the rim", (-0.04, 0.15), (0.0, 0.0), least=-1
     )
     pale_probability: float = _chance("the pale type: weak cytoplasm, nuclei hardly seen", 0.25)
     # --- inside the embryo
@@ -86,7 +89,10 @@ class Appearance:
     )
     # --- the embryo's shape and size
     magnification: Range = _factor(
-        "pixels for 18 um, about half an embryo, in whole views", (48.0, 112.0), (85.0, 85.0)
+        "pixels for 18 um, about half an embryo, in whole views",
+        (48.0, 112.0),
+        (85.0, 85.0),
+        least=1,
     )
     zoom: float = _chance("a stronger magnification (18 um on 100 to 230 px)", 0.36)
     lobed: float = _chance("an outline that follows the cells", 0.5)
@@ -109,6 +115,19 @@ class Appearance:
     contrast: Range = _factor("how far contrast and gamma stray", (0.0, 1.0), (0.0, 0.0))
     jpeg: float = _chance("JPEG compression (quality 45 to 95)", 0.45)
 
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            least, most = item.metadata["least"], item.metadata["most"]
+            value, is_range = getattr(self, item.name), isinstance(item.default, tuple)
+            ends = value if is_range and isinstance(value, (tuple, list)) else (value,)
+            good = len(ends) == 1 + is_range and all(isinstance(end, Real) for end in ends)
+            if not good or not least <= ends[0] <= ends[-1] <= most:
+                kind = "a pair (low, high) of numbers" if is_range else "a number"
+                raise InputError(
+                    f"{item.name} is {value!r}; expected {kind} from {least:g} to {most:g}, "
+                    f"for example {item.default!r}: {item.metadata['meaning']}"
+                )
+
     @classmethod
     def factors(cls) -> dict[str, str]:
         """Return every factor's name with its meaning in one line."""
@@ -125,6 +144,8 @@ class Appearance:
             If a name is neither a factor nor a group; the message lists those that are.
         """
         off = {item.name: item.metadata["off"] for item in fields(self)}
+        if not all(isinstance(name, str) for name in names):
+            raise InputError(f"names are {names!r}; expected words: without('hairs', 'folds')")
         wanted = [single for name in names for single in GROUPS.get(name, (name,))]
         unknown = sorted(set(wanted) - set(off))
         if unknown:

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from devotools._validate import InputError
+from devotools._validate import InputError, check_count
 
 from .noise import noise_field
 
 _JPEG_QUALITY = 75  # what most programs take if nothing is said
+STRONGEST = 10  # beyond, nothing of the mask is left
 _BLOCK = 8  # JPEG compresses squares of this many pixels; its errors stay in the square
 
 
@@ -38,7 +39,8 @@ def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np
     Raises
     ------
     InputError
-        If the mask is not a 2-D bool array, or the strength is negative or not finite.
+        If the mask is not a 2-D bool array, the seed no whole number from 0, or the strength not
+        between 0 and 10.
 
     Notes
     -----
@@ -60,9 +62,12 @@ def add_label_noise(mask: np.ndarray, *, seed: int, strength: float = 1.0) -> np
         raise InputError(
             f"mask is {mask.ndim}-D of dtype {mask.dtype}, expected 2-D bool; pass labels > 0"
         )
-    if not (np.isfinite(strength) and strength >= 0):
+    check_count(seed, "seed", least=0)
+    known = isinstance(strength, (int, float, np.number))
+    if not known or not 0 <= strength <= STRONGEST:
         raise InputError(
-            f"strength is {strength!r}, expected 0 or more; pass 1.0 for masks as in 2020"
+            f"strength is {strength!r}, expected 0 or more, and {STRONGEST} at most; pass 1.0 for "
+            "masks as in 2020"
         )
     if strength == 0 or not mask.any():
         return mask.copy()

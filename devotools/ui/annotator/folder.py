@@ -10,7 +10,7 @@ import numpy as np
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
-from devotools._validate import InputError, check_same_shape
+from devotools._validate import InputError, check_labels, check_same_shape
 from devotools.images import (
     list_images,
     read_image,
@@ -73,8 +73,14 @@ class LabelFolder:
         return self._stored("masks", number) is not None
 
     def save(self, number: int, labels: np.ndarray) -> None:
-        """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo."""
+        """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo.
+
+        Raises :class:`~devotools._validate.InputError` for another size, and for a manifest that
+        cannot be read.
+        """
+        labels = check_labels(labels)
         file = self.files[number]
+        check_same_shape(labels, self.image(number), ("labels", f"picture {file.name!r}"))
         self._copy(file)
         write_labels(self._target("labels", number, ".tif"), labels)
         write_mask(self._target("masks", number, ".png"), labels > 0)
@@ -109,8 +115,7 @@ class LabelFolder:
         path = self.out / "manifest.csv"
         rows = {}
         if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = {row["name"]: row for row in csv.DictReader(file)}
+            rows = _rows_of(path)
         if name in rows:
             return
         rows[name] = {"name": name, "embryo": self._embryo, "section": str(number)}
@@ -122,6 +127,30 @@ class LabelFolder:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows.values())
+
+
+def _rows_of(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of a manifest by name; what a spreadsheet made unreadable is refused."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8. Export it "
+            "again with this encoding, or move it away and start a new one."
+        ) from error
+    if "name" not in (reader.fieldnames or ()):
+        raise InputError(
+            f"{str(path)!r} has the columns {', '.join(reader.fieldnames or ()) or 'none'}; "
+            "expected name, embryo, section, parted by commas. Export it again, or move it away."
+        )
+    if any(None in row for row in rows):
+        raise InputError(
+            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
+            "move it away."
+        )
+    return {row["name"]: row for row in rows}
 
 
 def _escaped(stem: str) -> str:

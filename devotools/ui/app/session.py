@@ -153,7 +153,7 @@ class Session:
         try:
             if (new.model, new.nucleus_size) != (old.model, old.nucleus_size):
                 self.scale()
-        except InputError:
+        except Exception:
             self.settings = old
             raise
         if (new.model, new.nucleus_size) != (old.model, old.nucleus_size):

@@ -14,7 +14,7 @@ import traitlets
 from PIL import Image
 
 from devotools._validate import InputError, check_image, check_labels, check_same_shape
-from devotools.images import to_grey
+from devotools.images import stretch_contrast, to_grey
 
 from .region import Region, region_of
 
@@ -133,8 +133,8 @@ class Canvas(anywidget.AnyWidget):
 
 
 def _png_of(image: np.ndarray) -> bytes:
-    """An (H, W) picture in [0, 1] as an 8-bit PNG, quickly rather than small."""
+    """An (H, W) picture as an 8-bit PNG, its contrast stretched; quickly rather than small."""
     file = io.BytesIO()
-    grey = np.round(to_grey(image) * 255).astype(np.uint8)
+    grey = np.round(stretch_contrast(to_grey(image)) * 255).astype(np.uint8)
     Image.fromarray(grey).save(file, format="PNG", compress_level=1)
     return file.getvalue()
