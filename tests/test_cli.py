@@ -6,6 +6,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import torch
@@ -344,6 +345,7 @@ def test_an_interruption_keeps_what_was_done(devotools, monkeypatch, pictures, t
             "--pixel-size is 0.0; expected a number of micro",
         ),
         (["{tmp}/pictures", "--pixel-size", "nan"], "--pixel-size is nan"),
+        (["{tmp}/pictures", "--pixel-size", "1e200"], "expected 1e-06 to 1e+06"),
         (["{tmp}/pictures", "--nucleus-size", "-3"], "--nucleus-size is -3.0; expected"),
         (["{tmp}/pictures", "--device", "tpu"], "device is 'tpu'"),
         (["{tmp}/pictures", "--out", "{tmp}/file"], "cannot be written"),
@@ -371,6 +373,54 @@ def test_segment_that_cannot_start_exits_with_2(devotools, pictures, tmp_path, a
     assert sentence in " ".join(complaints.split())
     assert files_under(tmp_path) == before
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_nucleus_size_in_micrometres_is_wondered_at(devotools, pictures, tmp_path):
+    for number, size in enumerate(("5", "40")):
+        code, _, complaints = devotools(
+            "segment", pictures, "--out", tmp_path / str(number), "--nucleus-size", size
+        )
+        assert (code, "divide by those along a pixel" in complaints) == (0, size == "5")
+
+
+@pytest.mark.parametrize("option", ["--threshold=1", "--min-area=99999"])
+def test_options_that_leave_everything_out_are_named(devotools, pictures, tmp_path, option):
+    code, _, complaints = devotools("segment", pictures, "--out", tmp_path / "out", option)
+    assert code == 0
+    assert "no nucleus was found" in complaints
+    assert "--min-area" in complaints
+    assert "also leave nuclei out" in complaints
+
+
+def test_a_folder_that_may_not_be_read_is_a_row(monkeypatch, devotools, pictures, tmp_path):
+    (pictures / "secret").mkdir()
+    allowed = os.access
+    closed = {pictures / "secret", tmp_path / "closed"}
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in closed and allowed(path, mode))
+    code, _, complaints = devotools("segment", pictures, "--out", tmp_path / "out")
+    assert code == 1
+    assert "failed: secret" in complaints
+    assert "may not be read (permission denied)" in complaints
+    rows = {row["image"]: row["status"] for row in rows_of(tmp_path / "out" / "images.csv")}
+    assert rows == {"a.png": "ok", "sub/b.tif": "ok", "secret": "failed"}
+    (tmp_path / "closed").mkdir()
+    code, _, complaints = devotools("segment", tmp_path / "closed", "--out", tmp_path / "none")
+    assert (code, "may not be read" in complaints) == (2, True)
+    code, _, complaints = devotools("evaluate", "--data", tmp_path / "closed")
+    assert (code, "may not be read" in complaints) == (2, True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
+def test_a_carriage_return_in_a_name_breaks_no_table(devotools, pictures, tmp_path):
+    (pictures / "a.png").rename(pictures / "a\rb.png")
+    (pictures / "Icon\r").touch()  # what macOS puts into folders
+    assert devotools("segment", pictures, "--out", tmp_path / "out")[0] == 0
+    images = pd.read_csv(tmp_path / "out" / "images.csv")
+    assert list(images["image"]) == ["a\rb.png", "sub/b.tif"]
+    assert list(images["nuclei"]) == [3, 1]
+    nuclei = pd.read_csv(tmp_path / "out" / "nuclei.csv")
+    assert list(nuclei["image"]) == ["a\rb.png"] * 3 + ["sub/b.tif"]
+    assert nuclei["area_px"].min() > 0
 
 
 # --- models
@@ -477,11 +527,14 @@ def test_data_that_does_not_fit_exits_with_2(devotools, tmp_path, verb, how, sen
     assert not target.exists()
 
 
-def test_evaluate_that_cannot_write_says_so(devotools, tmp_path):
+def test_evaluate_that_cannot_write_says_so_before_the_work(monkeypatch, devotools, tmp_path):
     data = write_dataset(tmp_path / "data", embryos=1)
+    monkeypatch.setattr("devotools.evaluation.evaluate", lambda *_, **__: pytest.fail("it began"))
     for target in (data, ".", data / "manifest.csv" / "x.json"):
         code, _, complaints = devotools("evaluate", "--data", data, "--json", target)
         assert (code, "cannot be written" in complaints) == (2, True)
+    code, _, complaints = devotools("evaluate", "--data", data, "--json", "")
+    assert (code, "it is empty; expected the name" in complaints) == (2, True)
 
 
 # --- synthesize, train, doctor

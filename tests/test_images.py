@@ -103,6 +103,27 @@ def test_compressed_tiff(tmp_path, compression):
     np.testing.assert_allclose(read_image(path), RAMP / 255, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_printers_colours_are_turned_into_light(tmp_path, kind):
+    colours = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    ink = colours.astype(kind) * (np.iinfo(kind).max // 255)
+    path = save_tiff(tmp_path / "a.tif", ink, photometric="separated")
+    rgb = np.asarray(Image.fromarray(colours, "CMYK").convert("RGB"))
+    np.testing.assert_allclose(read_image(path), rgb2gray(rgb), atol=2 / 255)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
+def test_a_picture_that_is_called_tif_and_is_none(tmp_path, kind):
+    Image.fromarray(np.full((9, 9), 51, np.uint8)).save(tmp_path / "a.tif", format=kind)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), 0.2, atol=2 / 255)
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(InputError, match=r"a\.png' cannot be written: it is a folder; expected"):
+        write_image(tmp_path / "a.png", np.zeros((4, 4)))
+
+
 def test_ink_is_turned_into_light(tmp_path):
     path = save_tiff(tmp_path / "a.tif", RAMP, photometric="miniswhite")
     np.testing.assert_allclose(read_image(path), 1 - RAMP / 255, atol=1e-7)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from helpers import Bright, draw_discs, files_under, picture_of
 from PIL import Image
 
@@ -160,6 +161,17 @@ def test_other_settings_are_refused(pictures, tmp_path, options, name):
     with pytest.raises(InputError, match=f"results of other settings {name}"):
         run(pictures, tmp_path / "out", **options)
     assert contents(tmp_path / "out") == before
+
+
+def test_other_numbers_of_threads_are_refused_with_the_way_to_go_on(
+    monkeypatch, pictures, tmp_path
+):
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", "0")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    run(pictures, tmp_path / "out")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(InputError, match=r"3 threads, now .* put OMP_NUM_THREADS=3 before"):
+        run(pictures, tmp_path / "out")
 
 
 def test_other_pictures_are_refused(pictures, tmp_path):

@@ -13,6 +13,7 @@ from torch import nn
 from devotools._validate import InputError
 from devotools.images import stretch_contrast
 from devotools.metrics import match_instances
+from devotools.model import ResNet18FPN
 from devotools.predict import label_nuclei, predict_probabilities, predict_probability
 
 
@@ -88,6 +89,13 @@ def test_whole_numbers_and_their_floats_agree():
     np.testing.assert_allclose(
         predict_probability(Bright(), image), predict_probability(Bright(), image / 255), atol=1e-5
     )
+
+
+def test_a_model_that_answers_with_nan_is_named():
+    broken = ResNet18FPN()
+    torch.nn.init.constant_(broken.head[-1].weight, float("nan"))
+    with pytest.raises(InputError, match=r"model answers with NaN; .* train it again"):
+        predict_probability(broken, np.random.default_rng(0).random((64, 64)))
 
 
 def test_flat_pictures_have_an_answer():

@@ -439,6 +439,34 @@ def test_pixel_sizes(tmp_path, options, pixel, thickness, source):
     assert text.split(":")[0] == stack.pixel_size_source.split(":")[0]
 
 
+@pytest.mark.parametrize(
+    ("unit", "micrometres"),
+    [
+        ("Nanometers", 0.001),
+        ("MICRONS", 1),
+        ("micrometers", 1),
+        ("\\u00b5m", 1),
+        ("angstrom", 0.0001),
+        ("Inches", 25_400),
+    ],
+)
+def test_units_that_people_write(tmp_path, unit, micrometres):
+    per_unit = 10 * micrometres
+    about = {"metadata": {"axes": "YX", "unit": unit}, "resolution": (per_unit, per_unit)}
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], imagej=True, **about)
+    assert read_pixel_size(tmp_path / "a.tif")[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"), [("furlong", "the unit 'furlong' is not known"), ("pixel", "no pixel size")]
+)
+def test_units_that_nobody_knows(tmp_path, unit, said):
+    about = {"metadata": {"axes": "YX", "unit": unit}, "resolution": (2, 2)}
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], imagej=True, **about)
+    value, source = read_pixel_size(tmp_path / "a.tif")
+    assert (value, said in source) == (None, True)
+
+
 def test_pixel_size_of_other_files(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png", dpi=(300, 300))
     assert read_pixel_size(tmp_path / "a.png") == (

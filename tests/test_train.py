@@ -178,6 +178,14 @@ def test_a_loss_that_is_no_number_is_an_error_and_the_best_is_kept(monkeypatch):
     assert all(torch.isfinite(value).all() for value in weights(model).values())
 
 
+def test_validation_scores_that_are_no_numbers_are_an_error():
+    images, masks = a_batch()
+    model, before = tiny(), weights(tiny())
+    with pytest.raises(InputError, match=r"validation scores of epoch 1 .*nan.* learning_rate"):
+        fit(model, [a_batch()], [(images * float("nan"), masks)], config())
+    assert same(weights(model), before)
+
+
 def test_the_clock_stops_it():
     history = fit(tiny(), [a_batch()], [a_batch()], config(epochs=50, max_minutes=1e-9))
     assert len(history.seconds) == history.best_epoch == 1
