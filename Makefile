@@ -60,7 +60,7 @@ notebooks: setup ## build and execute the notebooks from lessons/*.py
 budget: setup ## measure time, memory and download of each lesson and write them down
 	$(RUN) tools/budget.py
 
-bench: $(READY) ## measure speed, memory and time to learn beside the peers (half an hour or more)
+bench: $(READY) ## measure speed, memory and time to learn beside the peers (two hours or so)
 	$(RUN) -m pip install --quiet -c constraints.txt -e ".[test,bench]"
 	$(RUN) benchmarks/speed.py
 	$(RUN) benchmarks/growth.py

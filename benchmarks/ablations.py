@@ -1,6 +1,6 @@
 """What helps, what does not: one change at a time to the recipe of the shipped model.
 
-    python benchmarks/ablations.py --steps 800 --out benchmarks/results/ablations.json
+    python benchmarks/ablations.py --steps 600
 
 Each variant is trained from the same random start on the same drawn sections in the same order,
 and scored on the same drawn validation embryos. Scores are as `devotools.evaluate` counts them:
