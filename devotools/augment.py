@@ -11,13 +11,37 @@ import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for its version
 
+from typing import Any
+
 import albumentations as A
 import cv2
+import numpy as np
 
-from devotools._validate import check_count
+from devotools._validate import InputError, check_count
+
+KINDS = (np.dtype(np.uint8), np.dtype(np.float32))  # what OpenCV turns, bends and blurs
 
 
-def train_transform(size: int, seed: int | None = None) -> A.Compose:
+class Compose(A.Compose):
+    """An albumentations pipeline that refuses at once what OpenCV would refuse now and then.
+
+    Raises :class:`~devotools._validate.InputError` for a bool mask, or an image of float64.
+    """
+
+    def __call__(self, *arguments: Any, **data: Any) -> dict[str, Any]:
+        """Send image and mask through the pipeline together."""
+        for name in ("image", "mask"):
+            kind = getattr(data.get(name), "dtype", None)
+            if kind is not None and kind not in KINDS:
+                wanted = "numpy.float32" if name == "image" else "numpy.uint8"
+                raise InputError(
+                    f"{name} has dtype {kind}; expected uint8 or float32, which every change can "
+                    f"work with. Convert it: {name}.astype({wanted})."
+                )
+        return super().__call__(*arguments, **data)
+
+
+def train_transform(size: int, seed: int | None = None) -> Compose:
     """The pipeline for training: a random piece of the picture, as a square of ``size`` pixels.
 
     Call it as ``transform(image=image, mask=mask)`` with an (H, W) float32 image in [0, 1] and an
@@ -28,15 +52,16 @@ def train_transform(size: int, seed: int | None = None) -> A.Compose:
     stay binary.
 
     The same ``seed`` gives the same sequence of choices; without one they differ each time.
-    Raises :class:`~devotools._validate.InputError` for a ``size`` below 8, too small to bend.
+    Raises :class:`~devotools._validate.InputError` for a ``size`` below 8, too small to bend, and
+    when it is called with a bool mask or another float.
     Source: albumentations 2.0. Taught in lesson 02.
     """
     size = check_count(size, "size", least=8)
     seed = None if seed is None else check_count(seed, "seed", least=0)
-    return A.Compose(_geometry(size) + _light(), seed=seed, strict=True)
+    return Compose(_geometry(size) + _light(), seed=seed, strict=True)
 
 
-def crop_transform(seed: int | None = None) -> A.Compose:
+def crop_transform(seed: int | None = None) -> Compose:
     """The pipeline for crops of single nuclei: turns, flips, small shifts, changes of light.
 
     Call it as ``transform(image=crop)`` with an (H, W) float32 crop in [0, 1]; the size stays. A
@@ -54,17 +79,18 @@ def crop_transform(seed: int | None = None) -> A.Compose:
         border_mode=cv2.BORDER_REPLICATE,
         p=0.7,
     )
-    return A.Compose([A.D4(), moved, *_light()], seed=seed, strict=True)
+    return Compose([A.D4(), moved, *_light()], seed=seed, strict=True)
 
 
-def eval_transform(size: int) -> A.Compose:
+def eval_transform(size: int) -> Compose:
     """The pipeline for validation: the whole picture, nothing random, (size, size) pixels.
 
     The longest side becomes ``size``; the shorter one is padded with white, as bright as the resin
-    round an embryo, and with background in the mask.
+    round an embryo, and with background in the mask. Called, and raises, as
+    :func:`train_transform`.
     """
     size = check_count(size, "size")
-    return A.Compose([*_fit_longest_side(size), _pad(size, "center")], strict=True)
+    return Compose([*_fit_longest_side(size), _pad(size, "center")], strict=True)
 
 
 def _geometry(size: int) -> list[A.BasicTransform]:

@@ -25,7 +25,7 @@ from devotools.images import ImageMaskPair, read_image, read_labels, read_mask
 from devotools.model import ResNet18FPN, load_model, save_model
 from devotools.predict import check_channels
 from devotools.runtime import seed_everything
-from devotools.train import History, TrainConfig, fit
+from devotools.train import Diverged, History, TrainConfig, fit
 
 ZOOM = 1.5  # a picture's longest side at work, over the side of a training crop
 
@@ -57,7 +57,8 @@ def train_on_folder(
 
     Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
     the best weights so far; nothing is saved when no epoch was finished. Raises
-    :class:`~devotools._validate.InputError` before any work where it can. Taught in lesson 06.
+    :class:`~devotools._validate.InputError` before any work where it can, and when the training
+    diverges: then the best weights until there are saved all the same. Taught in lesson 06.
     """
     recipe, out = recipe or Recipe(), Path(out)
     _check_target(out)
@@ -80,7 +81,14 @@ def train_on_folder(
         learning_rate=rate if rate is not None else 5e-4 if learned else 2e-3,
         device=recipe.device,
     )
-    history = fit(model, train_loader, val_loader, config)
+    try:
+        history = fit(model, train_loader, val_loader, config)
+    except Diverged as error:
+        if not error.history.best_epoch:
+            raise
+        save_model(out, model, _card(recipe, split, error.history))
+        best = error.history.best_epoch
+        raise InputError(f"{error} They are of epoch {best}, saved as {str(out)!r}.") from error
     if history.best_epoch:
         save_model(out, model, _card(recipe, split, history))
     return history, split

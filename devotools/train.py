@@ -59,6 +59,12 @@ class TrainConfig:
             check_positive(self.max_minutes, "max_minutes", "minutes")
 
 
+class Diverged(InputError):
+    """A training whose numbers stopped being numbers; ``history`` is what was finished before."""
+
+    history: Record
+
+
 class Record:
     """What every history can do; :class:`History` and its like say which scores they hold.
 
@@ -220,6 +226,9 @@ def fit(
                     break
         except KeyboardInterrupt:
             history.interrupted = True
+        except Diverged as error:
+            error.history = history.whole_epochs()
+            raise
         finally:
             bar.close()
             model.load_state_dict(best)
@@ -275,7 +284,7 @@ def _train(
     for images, masks in loader:
         loss = step(to_device(device, images), to_device(device, masks))
         if loss != loss:  # NaN is the one number that differs from itself
-            raise InputError(
+            raise Diverged(
                 f"the loss is not a number after {len(losses) + 1} steps of this epoch; expected "
                 "it to fall. Lower learning_rate, and check the images for NaN. The best weights "
                 "so far are kept."
@@ -333,7 +342,7 @@ def _check_loaders(train_loader: Any, val_loader: Any) -> None:
 
 def _check_scores(scores: Iterable[float], epoch: int) -> None:
     if not all(isfinite(score) for score in scores):
-        raise InputError(
+        raise Diverged(
             f"the validation scores of epoch {epoch} are {', '.join(f'{s:g}' for s in scores)}; "
             "expected finite numbers. Lower learning_rate, and check the validation images for "
             "NaN. The best weights so far are kept."

@@ -108,3 +108,17 @@ def test_a_size_that_is_none_is_refused(size):
 def test_a_seed_that_is_none_is_refused():
     with pytest.raises(InputError, match="seed is -1"):
         train_transform(64, seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "sentence"),
+    [
+        (IMAGE, MASK > 0, r"mask has dtype bool; .* mask\.astype\(numpy\.uint8\)"),
+        (IMAGE.astype(float), MASK, r"image has dtype float64; .* image\.astype\(numpy\.float32\)"),
+        (IMAGE.astype(">f4"), MASK, "image has dtype >f4"),
+    ],
+)
+def test_what_would_fail_now_and_then_is_refused_at_once(image, mask, sentence):
+    for transform in (train_transform(64, seed=0), eval_transform(64)):
+        with pytest.raises(InputError, match=sentence):
+            transform(image=image, mask=mask)

@@ -23,6 +23,7 @@ from devotools.classification import (
     states_table,
     to_probability,
 )
+from devotools.classification.crops import SIDE
 from devotools.datasets import make_loader, read_dataset, synthesize_dataset
 from devotools.images import stretch_contrast
 from devotools.measure import measure_nuclei
@@ -471,3 +472,26 @@ def test_reading_a_folder_of_pictures_without_a_state_leaves_it_out(drawn):
     one = states["name"].iloc[0]
     data = NucleusCropDataset(read_dataset(drawn), states[states["name"] != one])
     assert one not in set(data.about["name"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda crops, about: (crops[:1], about), "1 crops and 2 rows"),
+        (lambda crops, about: (crops, about.assign(state="unsure")), "state 'unsure'; expected"),
+    ],
+)
+def test_crops_that_do_not_fit_their_table_are_refused(change, sentence):
+    about = pd.DataFrame({"state": ["interphase", "condensed"], "embryo": ["a", "b"]})
+    crops = np.zeros((2, 1, SIDE, SIDE), np.float32)
+    assert len(NucleusCropDataset.from_crops(crops, about)) == 2
+    with pytest.raises(InputError, match=sentence):
+        NucleusCropDataset.from_crops(*change(crops, about))
+
+
+@pytest.mark.parametrize("chosen", [[0.9, 1.9], [True], [5], [-3], []])
+def test_subsets_that_are_none_are_refused(chosen):
+    about = pd.DataFrame({"state": ["interphase", "condensed"], "embryo": ["a", "b"]})
+    data = NucleusCropDataset.from_crops(np.zeros((2, 1, SIDE, SIDE), np.float32), about)
+    with pytest.raises(InputError, match="chosen"):
+        data.subset(chosen)

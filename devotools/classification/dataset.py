@@ -95,7 +95,22 @@ class NucleusCropDataset(Dataset):
         about: pd.DataFrame,
         transform: Callable[..., dict[str, Any]] | None = None,
     ) -> NucleusCropDataset:
-        """A dataset of crops (K, 1, 64, 64) that were cut before, with a row of ``about`` each."""
+        """A dataset of crops (K, 1, 64, 64) that were cut before, with a row of ``about`` each.
+
+        Raises :class:`~devotools._validate.InputError` for other numbers of crops and rows, and
+        for states that cannot be learned.
+        """
+        if len(crops) != len(about):
+            raise InputError(
+                f"there are {len(crops)} crops and {len(about)} rows of about; expected a row for "
+                "each crop."
+            )
+        unknown = sorted(set(map(str, about["state"])) - set(CLASS_OF))
+        if unknown:
+            raise InputError(
+                f"about names the state {unknown[0]!r}; expected {' or '.join(CLASS_OF)}. Leave "
+                "out nuclei of other states, crops and rows alike."
+            )
         made = cls.__new__(cls)
         made._fill(np.asarray(crops, np.float32), about.reset_index(drop=True))
         made.transform = transform
@@ -125,10 +140,17 @@ class NucleusCropDataset(Dataset):
         For a split: ``data.subset(np.isin(data.embryo, ["embryo01"]))``. Raises
         :class:`~devotools._validate.InputError` when none is left.
         """
-        chosen = np.asarray(chosen)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        if not len(chosen):
+        chosen, known = np.asarray(chosen), len(self)
+        fits = chosen.shape == (known,) if chosen.dtype == bool else chosen.dtype.kind in "ui"
+        numbers = np.flatnonzero(chosen) if chosen.dtype == bool and fits else chosen
+        if not numbers.size:
             raise InputError("chosen names no nucleus; expected at least one.")
+        if not fits or not -known <= numbers.min() <= numbers.max() < known:
+            raise InputError(
+                f"chosen has shape {chosen.shape} and dtype {chosen.dtype}; expected ({known},) "
+                f"bool, or whole numbers below {known}. Compare, for example data.embryo == 'e1'."
+            )
+        chosen = numbers
         part = copy.copy(self)
         part._fill(self.crops[chosen], self.about.iloc[chosen].reset_index(drop=True))
         part.transform = transform

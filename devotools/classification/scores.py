@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from devotools._validate import InputError, check_fraction
+from devotools._validate import InputError, check_count, check_fraction
 from devotools.classification.crops import STATES, UNSURE
 
 
@@ -63,6 +63,7 @@ def reliability(correct: np.ndarray, confidence: np.ndarray, bins: int = 10) -> 
     to 1 that holds a nucleus: ``low``, ``high``, ``nuclei``, ``confidence`` and ``accuracy``
     (means). Raises :class:`~devotools._validate.InputError`. Taught in lesson 07.
     """
+    bins = check_count(bins, "bins")
     correct, confidence = np.asarray(correct, bool), np.asarray(confidence, float)
     _check_pairs(correct, confidence, ("correct", "confidence"))
     if confidence.size and not (0 <= confidence.min() and confidence.max() <= 1):
@@ -152,7 +153,15 @@ def mitotic_index(
 
 
 def wilson_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share ``part`` / ``whole``; NaN where ``whole`` is 0."""
+    """Wilson's interval of a share ``part`` / ``whole``; NaN where ``whole`` is 0.
+
+    Raises :class:`~devotools._validate.InputError` when ``part`` is more than ``whole``.
+    """
+    if not 0 <= part <= whole:
+        raise InputError(
+            f"part is {part!r} and whole {whole!r}; expected 0 <= part <= whole. Give counts: how "
+            "many are condensed, and how many there are."
+        )
     if not whole:
         return float("nan"), float("nan")
     z = float(norm.ppf(0.5 + confidence / 2))
