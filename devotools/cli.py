@@ -332,7 +332,14 @@ def segment(
     """
     from devotools.classification import load_classifier
     from devotools.model import load_model
-    from devotools.pipeline import NOTHING_FOUND, find_jobs, open_results, settings_for
+    from devotools.pipeline import (
+        NOTHING_FOUND,
+        find_jobs,
+        open_results,
+        segment_jobs,
+        segment_on_cluster,
+        settings_for,
+    )
     from devotools.predict import check_channels
     from devotools.runtime import choose_device
 
@@ -373,13 +380,19 @@ def segment(
     jobs = find_jobs(paths, out)
     failures: list[tuple[str, str]] = []
     pictures = nuclei = known = 0
-    with open_results(out, settings, [str(path) for path in paths]) as results:
+    with (
+        _cluster(workers, scheduler) as cluster,
+        open_results(out, settings, [str(path) for path in paths]) as results,
+    ):
         known = sum(results.is_done(job) for job in jobs)
         if known:
             typer.echo(f"{known} of {len(jobs)} pictures are done already", err=True)
         try:
             with _progress(len(jobs), "picture") as bar:
-                runs = _outcomes(network, states, jobs, results, workers, scheduler, device)
+                if cluster is None:
+                    runs = segment_jobs(network, jobs, results, states)
+                else:
+                    runs = segment_on_cluster(cluster, jobs, results, device)
                 for outcome in runs:
                     bar.update()
                     if outcome.nuclei is None:
@@ -403,16 +416,12 @@ def segment(
         raise typer.Exit(1)
 
 
-def _outcomes(network, classifier, jobs, results, workers, scheduler, device):
-    """Run on this machine, or on the workers asked for."""
-    from devotools.pipeline import connect, segment_jobs, segment_on_cluster
+def _cluster(workers: int | None, scheduler: str | None):
+    """The workers asked for, or None: this process does the work."""
+    from devotools.pipeline import connect
 
-    if workers is None and scheduler is None:
-        yield from segment_jobs(network, jobs, results, classifier)
-        return
-
-    with connect(scheduler, workers) as client:
-        yield from segment_on_cluster(client, jobs, results, device)
+    asked = workers is not None or scheduler is not None
+    return connect(scheduler, workers) if asked else nullcontext()
 
 
 @app.command()

@@ -147,3 +147,4 @@ def test_a_scheduler_that_does_not_answer(material, tmp_path):
     process.stderr.close()
     assert process.wait(60) == 2
     assert "no Dask scheduler answers at 'nonsense://127.0.0.1:1'" in said
+    assert not (tmp_path / "out").exists()
