@@ -58,7 +58,10 @@ def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, fact
     found = sure_nuclei(answer.reshape(answer.shape[-2:]), usual)
     if found.size:
         return factor
-    size = nucleus_size(model, [image], [factor * step for step in STEPS])
+    steps = list(STEPS)
+    while steps[-1] < STEPS[-1] * max(image.shape) / min(image.shape):
+        steps.append(2 * steps[-1])  # of a long strip the longest side says little about nuclei
+    size = nucleus_size(model, [image], [factor * step for step in steps])
     return factor if size is None else usual / size
 
 

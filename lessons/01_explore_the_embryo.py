@@ -41,7 +41,7 @@ from devotools import exercises, ui
 # thinner.
 
 # %%
-one_embryo = dt.Appearance().without("second_embryo")
+one_embryo = dt.Appearance().without("second_embryo")  # no neighbour reaches into the picture
 series = dt.synthesize_series(nuclei=24, sections=36, size=256, seed=39, appearance=one_embryo)
 print("images", series.images.shape, series.images.dtype)  # (section, row, column)
 print("labels", series.labels.shape, series.labels.dtype)
@@ -99,12 +99,13 @@ _ = dt.show_batch(series.images[::3], columns=4, titles=titles)
 
 # %% [markdown]
 # *Figure 2. Every third section of one embryo, from one side to the other. Most nuclei show in two
-# or three of these pictures only.*
+# of these pictures, the others in one. The many small bright spots are granules, no nuclei: they
+# are smaller, and have no dark specks.*
 #
 # In a running notebook you can move through *all* sections with the slider below. Follow one
 # nucleus: it appears, grows, shrinks and is gone a few sections later. Then take away the
-# outlines, guess where the nuclei are, and bring the outlines back. (Without a running notebook:
-# figures 1 and 2 show the same.)
+# outlines, guess where the nuclei are, and bring the outlines back. (Without a running notebook,
+# figures 1 to 3 show some of it.)
 
 # %%
 ui.explore_series(series)
@@ -114,7 +115,12 @@ ui.explore_series(series)
 #
 # A *mask* says of every pixel whether it is nucleus: true or false. A *label image* says *which*
 # nucleus it is: 0 is background, then 1, 2, 3 ... Two nuclei that touch are one blob in the mask,
-# and two numbers in the labels.
+# and two numbers in the labels. In small:
+#
+# ```text
+# labels  2 2 5 5    mask  1 1 1 1
+#         0 2 5 0          0 1 1 0
+# ```
 #
 # *Predict before you run:* the mask below has two values. How many has the label image of the
 # same section?
@@ -126,16 +132,21 @@ print("values in the mask:  ", np.unique(mask))
 print("values in the labels:", np.unique(labels))
 
 # %%
-# alt: Three panels of the same section. Left, the grey image with a scale bar. Middle, the mask,
-#   white nuclei on black. Right, the image with a dashed blue outline round each nucleus.
-_, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+# alt: Four panels of the same section. The grey image with a scale bar; the mask, white nuclei on
+#   black; the same with the number of its label on each nucleus; the image with a dashed blue
+#   outline round each nucleus.
+_, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
 _ = dt.show_image(image, axes[0], title="image", pixel_size_um=series.pixel_size_um)
 _ = dt.show_image(mask, axes[1], title="mask")
-_ = dt.show_overlay(image, ax=axes[2], true=labels, title="outlines over the image")
+_ = dt.show_image(mask, axes[2], title="labels: which is which")
+for nucleus in dt.measure_nuclei(labels).itertuples():
+    place = (nucleus.centroid_col, nucleus.centroid_row)
+    axes[2].annotate(nucleus.label, place, ha="center", va="center", color="#0072B2", weight="bold")
+_ = dt.show_overlay(image, ax=axes[3], true=labels, title="outlines over the image")
 
 # %% [markdown]
-# *Figure 3. Image, mask, and the outlines of the labels over the image. The scale bar is in
-# micrometres: an egg of C. elegans is about 50 µm long.*
+# *Figure 3. Image, mask, the numbers of the label image, and the outlines of the labels over the
+# image. The scale bar is in micrometres: an egg of C. elegans is about 50 µm long.*
 #
 # So the label image has one value for each nucleus, and 0. The numbers have gaps, because the other
 # nuclei of this embryo lie in other sections: a nucleus keeps its number wherever it is cut.
@@ -378,7 +389,8 @@ for ax, title in zip(axes.flat, titles, strict=True):
 
 # %% [markdown]
 # *Figure 7. Two neighbouring sections of each of four embryos, one above the other. Within an
-# embryo the stain, the light, the grain and most nuclei are the same; between embryos nothing is.*
+# embryo the stain, the light and the grain are the same, and about half of the nuclei are in both
+# pictures, in the same places; between embryos nothing is.*
 #
 # How alike are the *masks* of two sections, next to each other and further apart? We measure it on
 # our long series with the *Dice score*: 1 means that the nuclei lie in the same places, 0 that
@@ -417,6 +429,7 @@ _ = ax.set(xlabel="distance (µm)", ylabel="overlap of nuclei (Dice)", ylim=(0, 
 # small, 32 x 32 pixels, and correlated.) It knows nothing of nuclei.
 
 # %%
+# 256 x 256 pixels in blocks of 8 x 8; of each block the mean. You may skip how this is done.
 small = np.stack([p.reshape(32, 8, 32, 8).mean((1, 3)).ravel() for p in pictures])  # (128, 1024)
 small -= small.mean(axis=1, keepdims=True)
 small /= np.linalg.norm(small, axis=1, keepdims=True)
@@ -502,7 +515,8 @@ _ = ax.legend()
 # %% [markdown]
 # *Figure 10. What remembering is worth when the nearest sections are kept out of the training. A
 # gap helps, and does not cure: the same embryo lies in the same place of the frame, and its nuclei
-# fill the same region.*
+# fill the same region. (A gap of 1 leaves all of the embryo but the section itself, so it scores
+# a little higher than the random split. Beyond the width of a nucleus what is left is chance.)*
 #
 # So whole embryos go to one side. A network remembers less slavishly than our "model", but it
 # remembers: in a study of brain scans the accuracy of networks rose by 29 to 55 per cent when
@@ -540,8 +554,8 @@ exercises.check("1.4", count_leaks)
 exercises.hint("1.4")
 
 # %% [markdown]
-# With your function the next cell asks our 128 sections: of a smaller or of a larger test set, does
-# a smaller *share* leak? *Predict first.*
+# With your function the next cell asks our 128 sections: when more of them are held back for the
+# test, does a larger or a smaller *share* of these leak? *Predict first.*
 
 # %%
 places = [(pair.embryo, pair.section) for pair in pairs]
@@ -562,7 +576,7 @@ for tested in (8, 32, 64, 96):
 #
 # - A section is a plane through a nucleus: how wide a nucleus looks depends on where it is cut.
 # - Look first: at pictures, at masks over pictures, at numbers per section.
-# - Pair files by name; keep masks lossless.
+# - Pair files by name, not by position.
 # - Few pixels are nucleus, so accuracy says nothing.
 # - Neighbouring sections are nearly the same picture: split by embryo, or you measure memory.
 #

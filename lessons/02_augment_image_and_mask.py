@@ -105,15 +105,16 @@ _ = dt.show_overlay(turned_image, ax=axes[1], true=mask, title="mask forgotten")
 print(f"Dice of the forgotten mask: {dt.dice_score(turned_mask, mask):.2f} (1 is perfect)")
 
 # %% [markdown]
-# *Figure 2. The same picture with the right mask and with a forgotten one. What overlap there is
-# comes mostly from a nucleus near the middle, which the turn hardly moves.*
+# *Figure 2. The same picture with the right mask and with a forgotten one. A good third of the
+# overlap is the nucleus near the middle, which the turn hardly moves. The rest is chance: a nucleus
+# has come to lie where another one was.*
 #
 # Nothing crashes. The network is simply taught, picture after picture, that nuclei are somewhere
 # else. Two separate pipelines, one for images and one for masks, do exactly this as soon as they
 # choose at random.
 #
 # How much turning does it take? Here the image is turned a little further each time, and its mask
-# stays behind. *Predict:* at how many degrees has half the score gone?
+# stays behind. *Predict:* after how many degrees is a quarter of the score gone?
 
 # %%
 # alt: The Dice score of a mask that stays behind while the image turns: a line that begins at 1,
@@ -135,7 +136,7 @@ _ = ax.set(xlabel="image turned by (degrees)", ylabel="Dice of the old mask", yl
 #
 # In a running notebook you can do it by hand. *Try this:* take the tick away from "the mask goes
 # along", turn and zoom, and watch the outlines and the score. Then move brightness and noise alone:
-# why does the score not change? (Without a running notebook: figures 2 and 3 show the same.)
+# why does the score not change? (Without a running notebook, figures 2 and 3 show some of it.)
 
 # %%
 ui.explore_augmentation(image, mask)
@@ -292,7 +293,7 @@ _ = dt.show_batch(np.stack(list(changed.values())), np.stack([mask] * 4), titles
 # round them?
 
 # %%
-rim = (cv2.dilate(mask, np.ones((11, 11), np.uint8)) - mask).astype(bool)
+rim = (cv2.dilate(mask, np.ones((11, 11), np.uint8)) - mask).astype(bool)  # 5 pixels more, less it
 nuclei = mask.astype(bool)
 for name, picture in {"as it is": image, **changed}.items():
     contrast = picture[nuclei].mean() - picture[rim].mean()
@@ -317,10 +318,12 @@ print(f"the patch hides {100 * hidden:.0f} % of the nucleus pixels")
 # %% [markdown]
 # ## A dataset
 #
-# PyTorch asks a `Dataset` two things: how many items there are, and for item number `index`.
-# Ours reads the pair, stretches the picture's contrast to a common range (pictures from different
-# films and detectors differ in it), sends both through the transform in one call, and adds the axis
-# for the channel. This is all of it, in short:
+# **PyTorch**, the library in which our networks are written, asks a `Dataset` two things: how many
+# items there are (`len(dataset)`, answered by `__len__`), and for item number `index`
+# (`dataset[index]`, answered by `__getitem__`; `self` is the dataset itself). Ours reads the pair,
+# stretches the picture's contrast to a common range (pictures from different films and detectors
+# differ in it), sends both through the transform in one call, and adds the axis for the channel.
+# This is all of it, in short:
 
 # %%
 class SmallDataset:
@@ -397,27 +400,27 @@ print("seed=0 given to each pipeline:   same pictures:", np.array_equal(first, s
 # We need no processes to see it: a copy is a copy.
 
 # %%
-def different_pictures(hook):
+def different_pictures(own_seed):
     """Two workers, three epochs, four versions each: how many pictures are different?"""
     transform = dt.train_transform(64, seed=0)  # in the main process
     seen = []
     for epoch in range(3):
         for worker in range(2):
             copied = copy.deepcopy(transform)  # what a worker gets when it is started
-            if hook:
+            if own_seed:
                 copied.set_random_seed(1000 * epoch + worker)  # a seed of its own
             seen += [copied(image=image, mask=mask)["image"] for _ in range(4)]
     return len({picture.tobytes() for picture in seen}), len(seen)
 
 
-for hook, name in ((False, "copies as they are:      "), (True, "each copy seeded anew:   ")):
-    different, of = different_pictures(hook)
+for own_seed, name in ((False, "copies as they are:      "), (True, "each copy seeded anew:   ")):
+    different, of = different_pictures(own_seed)
     print(f"{name} {different:2} different pictures of {of}")
 
 # %% [markdown]
 # Without help, both workers make the same choices, and make them again in every epoch: six times
 # the same four versions. Nothing crashes here either; the training is only poorer than you believe.
-# The cure is a hook that gives every worker a seed of its own in every epoch. `NucleusDataset` has
+# The cure is to give every worker a seed of its own in every epoch. `NucleusDataset` has
 # it built in: the seeds come from the loader's seed, so they differ *and* can be repeated.
 #
 # ## Exercise 2.4: how exactly must a mask lie?
@@ -425,10 +428,11 @@ for hook, name in ((False, "copies as they are:      "), (True, "each copy seede
 # A small investigation. Image and mask may part by very little: a scan that is shifted, an outline
 # drawn on another magnification. How far may a mask be off?
 #
-# Complete the function: it gets a mask and returns by how many whole columns it can be moved to the
-# right so that its Dice with the mask where it was is still **at least 0.8**. (In the masks of the
-# check there is room on all sides. `np.roll(mask, 3, axis=1)` moves a mask by three columns; what
-# leaves it on the right comes in again on the left, so stop at the first shift that is too far.)
+# Complete the function: it gets a mask and returns by how many whole columns, at most, it can be
+# moved to the right so that its Dice with the mask where it was is still **at least 0.8**. (In the
+# masks of the check there is room on all sides. `np.roll(mask, 3, axis=1)` moves a mask by three
+# columns; what leaves it on the right comes in again on the left, so stop at the first shift that
+# is too far.)
 
 # %%
 def largest_shift(mask):
@@ -464,7 +468,7 @@ for number, area in zip(sizes["label"], sizes["area_px"], strict=True):
 
 # %% [markdown]
 # What you see is a limit on every score of this course: when the outlines of two careful people
-# differ by a pixel or two, small nuclei lose most. Lesson 4 comes back to it.
+# differ by a pixel or two, small nuclei lose most.
 #
 # ## What to take along
 #

@@ -14,7 +14,7 @@
 # - to look at failures before you believe a mean;
 # - to turn an observation into an experiment with several seeds and a spread.
 #
-# **What you need:** lesson 1's *mask* and *labels*. The trained model is there already.
+# **What you need:** lessons 1 to 3. The trained model is there already.
 # **Time:** 40 minutes to read, 1 minute to run. **Memory:** 1.5 GB. **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
@@ -65,7 +65,7 @@ areas = true.sum() + predicted.sum()
 print(f"Dice = 2 * {shared} / {areas} = {dt.dice_score(true, predicted):.3f}")
 
 # %% [markdown]
-# ## Exercise 4.1: IoU in one line
+# ## Exercise 4.1: IoU by hand
 #
 # Write it for any two masks (bool arrays of the same shape). And if both are empty? Nothing was to
 # be found, and nothing was found: by convention that is 1.
@@ -92,8 +92,7 @@ exercises.hint("4.1")
 # ## Two scores, one piece of information
 #
 # Dice is never the smaller of the two: equal at 0 and at 1, larger in between. So never compare one
-# paper's Dice with another's IoU. And if both masks are empty, both scores are 1 by convention:
-# nothing was to be found, and nothing was found.
+# paper's Dice with another's IoU. What if only one of the two masks is empty?
 
 # %%
 empty = np.zeros_like(true)
@@ -104,8 +103,9 @@ for name, score in (("IoU ", dt.iou_score), ("Dice", dt.dice_score)):
 # ## Exercise 4.2: from Dice to IoU
 #
 # The two pixel scores carry the same information: from one follows the other. Complete the
-# function. (Let `shared` be the overlap and `total` the sum of both areas: then the union is
-# `total - shared`.) It holds for one pair of masks; a *mean* Dice does not give the mean IoU.
+# function; it must hold for a Dice of 0, too. (Let `shared` be the overlap and `total` the sum of
+# both areas: then the union is `total - shared`.) It holds for one pair of masks; a *mean* Dice
+# does not give the mean IoU.
 
 
 # %%
@@ -148,7 +148,7 @@ print(f"precision {matches.precision:.2f}  recall {matches.recall:.2f}  F1 {matc
 # are real, here 2 of 4; **recall** the share of real nuclei that were found, 2 of 3; **F1** lies
 # between the two: 2 x precision x recall / (precision + recall). (`match_instances` gives the
 # **panoptic quality** as well: F1 times the mean IoU of the pairs, one number for finding and
-# outlining together.)
+# outlining together.) The same two scores can be computed of pixels, as IoU is.
 
 # %% [markdown]
 # ## Exercise 4.3: precision and recall from counts
@@ -209,7 +209,8 @@ _ = ax.legend(loc="lower right")
 # %% [markdown]
 # *Figure 2. The IoU of each section. The mean is pulled down by a few.*
 #
-# Those few are worth more than the mean. *Predict:* what makes a section hard?
+# Those few are worth more than the mean. *Predict:* what makes a section hard? (Solid orange:
+# predicted; dashed blue: true.)
 
 # %%
 # alt: The three sections with the lowest score and the three with the highest. Solid orange
@@ -221,12 +222,11 @@ for ax, row in zip(axes.flat, shown, strict=True):
     pair = by_name[table["name"][row]]
     image = dt.read_image(pair.image)
     found = dt.label_nuclei(dt.predict_probability(model, image))
-    title = f"IoU {table['iou'][row]:.2f}"
+    title = f"{pair.embryo}: IoU {table['iou'][row]:.2f}"
     _ = dt.show_overlay(image, found, ax, true=dt.read_labels(pair.labels), title=title)
 
 # %% [markdown]
-# *Figure 3. The three worst and the three best sections. Solid orange: predicted; dashed blue:
-# true.*
+# *Figure 3. The three worst and the three best sections.*
 #
 # Hard here are dim nuclei beside bright ones, a nucleus under a fibre, and bright granules that
 # look like nuclei. It need not be the embryo that is hard: one of the worst and one of the best
@@ -249,7 +249,7 @@ looks = (("precision", "o-", "#D55E00"), ("recall", "s--", "#0072B2"), ("f1", "^
 for name, style, colour in looks:
     ax.plot(thresholds, [getattr(s, name) for s in swept], style, color=colour, label=name)
 ax.axvline(dt.THRESHOLD, color="grey", linestyle=":")
-ax.set(xlabel="threshold", ylabel="score", ylim=(0, 1.02))
+ax.set(xlabel="threshold", ylabel="score (the axis begins at 0.7)", ylim=(0.7, 1))
 _ = ax.legend(loc="lower center", ncols=3)
 
 # %% [markdown]
@@ -311,7 +311,7 @@ claimed = np.concatenate([p.ravel() for p in dt.predict_probabilities(model, ima
 is_nucleus = np.concatenate([dt.read_mask(pair.mask).ravel() for pair in pairs])
 bins = np.minimum((claimed * 10).astype(int), 9)
 count = np.bincount(bins, minlength=10)
-said = np.bincount(bins, claimed, 10) / count
+said = np.bincount(bins, claimed, 10) / count  # in each bin: the sum of the values, by their number
 found = np.bincount(bins, is_nucleus, 10) / count
 error = (count * abs(said - found)).sum() / count.sum()
 _, ax = plt.subplots(figsize=(3.8, 3.6), layout="constrained")
@@ -326,8 +326,9 @@ print(f"{100 * count[0] / count.sum():.0f} % of all pixels lie in the first bin"
 # *Figure 5. Reliability diagram. The **expected calibration error** is the distance from the
 # diagonal, averaged over all pixels.*
 #
-# If the points lie above the diagonal on the left and below it on the right, the model is too sure
-# both ways: what it doubts is nearer to even odds than it says.
+# Here the points lie above the diagonal on the left and below it on the right: the model is too
+# sure both ways. Of pixels to which it gives a low probability more are nucleus than it says, of
+# those with a high one fewer.
 #
 # Read the error with the note beside it: most pixels are background, the model is rightly sure
 # of them, and they make the mean look good. What matters for outlines are the bins in between. They
@@ -370,7 +371,7 @@ _ = dt.show_overlay(
 #
 # Now a network learns from the spoilt masks alone, from random numbers, and is chosen by spoilt
 # validation masks too, as in real life. *Predict:* on the very sections that it learned from,
-# whose outlines are nearer to the clean truth, its own or those of its teacher?
+# whose outlines are nearer to the clean truth, its own or those of the spoilt masks?
 
 # %% tags=["nbval-ignore-output"]
 dt.seed_everything(0)
@@ -439,7 +440,7 @@ for look in ("clear", "full"):
 # %%
 # alt: Two panels, clear look and full look, each with two groups of bars with error bars, outlines
 #   and finding: the spoilt mask hatched grey, the network blue, on sections of other embryos.
-_, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
 sides = (("mask", "#999999", "//", "spoilt mask"), ("model", "#56B4E9", "", "network"))
 for ax, (look, result) in zip(axes, stored.items(), strict=True):
     measured = result["sections of other embryos"]
@@ -449,11 +450,12 @@ for ax, (look, result) in zip(axes, stored.items(), strict=True):
         style = {"color": colour, "hatch": hatch, "label": name, "capsize": 4}
         at = np.arange(2) + 0.36 * place - 0.18
         bars = ax.bar(at, means, 0.34, yerr=spreads, **style)
-        ax.bar_label(bars, fmt="%.2f", label_type="center")
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        ax.bar_label(bars, fmt="%.2f", label_type="center", bbox=box)
     ax.set_xticks([0, 1], ["outline of nuclei\nthat both found (IoU)", "finding nuclei (F1)"])
     ax.set(title=f"{look} look", ylim=(0, 1))
 axes[0].set(ylabel="score against the clean truth")
-_ = axes[0].legend(loc="lower left")
+_ = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 # %% [markdown]
 # *Figure 8. Prediction and spoilt mask, each against the clean truth; bars are means over the

@@ -21,7 +21,8 @@ from test_exchange_onnx import small_model
 from devotools import InputError, exchange, export_bioimageio, predict_probability
 from devotools.exchange import bioimageio_export
 from devotools.exchange.description import author
-from devotools.model import ResNet18FPN, save_model
+from devotools.model import ResNet18FPN, load_model, save_model
+from devotools.synthetic import draw_section
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -258,3 +259,20 @@ def test_the_command(tmp_path, monkeypatch, capsys, net):
     assert (code, complaints) == (0, "")
     assert "a.zip (1.0 MiB)" in said
     assert handed == {"authors": ["Ada", "Bo"], "licence": "MIT", "side": 96}
+
+
+def test_the_drawing_in_the_package_has_nuclei_for_the_shipped_model():
+    """The format refuses a test picture whose answer is nowhere above zero."""
+    image, labels = draw_section(bioimageio_export.SECTION, bioimageio_export.SECTION_SIZE)
+    assert labels.max() >= 3
+    assert (predict_probability(load_model("nuclei"), image, scale=1) > 0.9).sum() > 500
+
+
+def test_a_description_that_the_format_refuses_is_a_sentence(monkeypatch, net, tmp_path):
+    def refuse(*_):
+        raise ValueError("1 validation error: too small")
+
+    monkeypatch.setattr(bioimageio_export, "_checked_descr", refuse)
+    with pytest.raises(InputError, match="bioimageio refuses the description"):
+        export_bioimageio(net, tmp_path / "a.zip")
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ import tifffile
 from helpers import draw_discs, files_under, picture_of
 from PIL import Image
 from skimage.draw import polygon2mask
-from skimage.measure import find_contours
+from skimage.measure import find_contours, label
 from test_exchange_archive import mutate
 
 from devotools import InputError, exchange
@@ -382,6 +382,25 @@ def test_bad_pixel_size(put, bring):
 @pytest.mark.parametrize(("mask", "suffix"), [(MASK, ".jpg"), (SMOOTH, ".png"), (SMOOTH, ".tif")])
 def test_clean_takes_ragged_masks(put, bring, tmp_path, mask, suffix):
     put(mask=mask, suffix=suffix)
+    assert bring(clean=True).refused == []
+    assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
+
+
+@pytest.mark.parametrize("times", [1, 40])
+@pytest.mark.parametrize("clean", [False, True])
+def test_a_label_image_with_stray_pixels_is_not_cut_at_half(put, bring, times, clean):
+    ids = label(LABELS > 0)
+    rows, columns = np.indices(ids.shape)
+    for number in range(1, ids.max() + 1):  # two pixels astray
+        place = np.argwhere((ids == 0) & (rows % 7 == 3) & (columns % 7 == 3))[[number, -number]]
+        ids[tuple(place.T)] = number
+    put()
+    put("bad", (ids * times).astype(np.uint8))
+    assert "a label image, it seems" in reasons(bring(clean=clean))["bad.png"]
+
+
+def test_clean_takes_masks_of_twelve_bits(put, bring, tmp_path):
+    put(mask=SMOOTH.astype(np.uint16) * 16, suffix=".tif")
     assert bring(clean=True).refused == []
     assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
 

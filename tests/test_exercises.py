@@ -130,6 +130,31 @@ def test_natural_wrong_answers_are_named():
     check_mistake("3.2", nuclei_only, "the background costs nothing, and is not counted")
 
 
+def test_answers_of_another_kind_are_told_so():
+    def one_only(image, mask):
+        return image[:, ::-1]
+
+    def built_in_sum(mask):
+        return 1 - sum(mask) / len(mask)
+
+    def with_if(p, mask):
+        return 0 if mask == 1 else 1
+
+    def without_brackets(tp, fp, fn):
+        return tp / tp + fp, tp / tp + fn
+
+    assert "Give 2 values, with a comma" in judge(EXERCISES["2.1"], one_only).message
+    assert "one number is asked for" in judge(EXERCISES["1.1"], built_in_sum).message
+    assert "np.where takes the place of if" in judge(EXERCISES["3.2"], with_if).message
+    check_mistake("4.3", without_brackets, "brackets are missing")
+    check_mistake("6.1", lambda grey: grey > 100, "the cut is too low")
+    check_mistake(
+        "7.1",
+        lambda true, called: (called[true].mean() + called[~true].mean()) / 2,
+        "of the others the wrong calls are counted",
+    )
+
+
 @pytest.mark.parametrize("key", ["3.4", "4.4"])
 def test_a_check_without_what_the_lesson_gives(key):
     with pytest.raises(InputError, match=rf"exercise '{key}' got 0 values .* expected \d"):

@@ -115,6 +115,16 @@ def test_numbers_of_the_summary(tmp_path):
     assert "Nuclei in 3 pictures" in page.text
 
 
+def test_a_nucleus_of_a_stack_counts_once_and_units_say_of_how_many(tmp_path):
+    rows = [{"image": "stack.tif", "nuclei": 1}, {"image": "b.png", "nuclei": 1}]
+    cuts = [{"image": "stack.tif", "area_px": a, "area_um2": a / 4} for a in (10, 20, 30)]
+    page, _ = read_report(
+        write_results(tmp_path, rows, [*cuts, {"image": "b.png", "area_px": 50, "area_um2": ""}])
+    )
+    assert "nuclei 2 " in page.text
+    assert "area, median of the 3 whose pixel size is known 5 µm²" in page.text
+
+
 def test_failures_with_their_reasons(tmp_path):
     rows = [
         {"image": f"{n}.png", "status": "failed", "nuclei": "", "error": f"reason {n}"}

@@ -114,3 +114,14 @@ def test_sure_nuclei_leave_out_what_is_doubtful_or_cut():
     probability[50:52, 50:52] = 0.95  # too small
     assert sure_nuclei(probability, 10.0) == pytest.approx([2 * np.sqrt(100 / np.pi)])
     assert sure_nuclei(np.zeros((4, 4), np.float32), 10.0).size == 0
+
+
+def test_nuclei_of_a_long_strip_are_found(model):
+    """Its longest side says nothing about them: many sections side by side."""
+    sections = [synthesize_series(nuclei=40, sections=5, seed=s) for s in range(5, 17)]
+    strip = np.hstack([one.images[2] for one in sections])  # 12 times as wide as high
+    true = np.hstack([one.labels[2] + 1000 * n for n, one in enumerate(sections)])
+    true[true % 1000 == 0] = 0
+    for image, labels in ((strip, true), (strip.T, true.T)):
+        found = label_nuclei(predict_probability(model, np.ascontiguousarray(image)))
+        assert match_instances(np.ascontiguousarray(labels), found).f1 > 0.6

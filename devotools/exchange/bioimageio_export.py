@@ -33,7 +33,7 @@ from devotools.plots import draw_overlay
 from devotools.predict import label_nuclei, predict_probability
 from devotools.synthetic import draw_section
 
-SECTIONS = (1_500_000_001, 1_500_000_006)  # drawings that no training has seen: test, cover
+SECTION = 1_500_000_006  # a drawing with nuclei that no training has seen: test and cover
 SECTION_SIZE = 256
 COVER_SIDE = 384
 DESCRIPTION = "rdf.yaml"  # the name that the format gives it
@@ -225,7 +225,7 @@ def network_source() -> str:
 
 def _test_picture(model: ResNet18FPN) -> np.ndarray:
     """A drawn section at working resolution, (1, 1, H, W) float32, a little wider than high."""
-    image = torch.from_numpy(draw_section(SECTIONS[0], SECTION_SIZE)[0])[None, None]
+    image = torch.from_numpy(draw_section(SECTION, SECTION_SIZE)[0])[None, None]
     width = max(LEAST_SIDE, (model.working_side or SECTION_SIZE) // STRIDE * STRIDE)
     image = functional.interpolate(
         image, size=(width, width), mode="bilinear", align_corners=False, antialias=True
@@ -242,7 +242,7 @@ def _answer(model: ResNet18FPN, picture: np.ndarray) -> np.ndarray:
 
 def _write_cover(path: Path, model: ResNet18FPN) -> None:
     """A drawn section, and beside it the nuclei that the model finds there."""
-    image = draw_section(SECTIONS[1], SECTION_SIZE)[0]
+    image = draw_section(SECTION, SECTION_SIZE)[0]
     labels = label_nuclei(predict_probability(model, image))
     grey = np.repeat(np.uint8(np.round(image * 255))[..., None], 3, axis=2)
     panels = [
@@ -291,7 +291,10 @@ def _model_descr(
 
     addresses = [HOME, *(entry["url"] for entry in CITATIONS if "url" in entry)]
     with get_validation_context().replace(known_files=dict.fromkeys(addresses)):  # not asked for
-        return _checked_descr(spec, parts, model, description, names)
+        try:
+            return _checked_descr(spec, parts, model, description, names)
+        except ValueError as error:
+            raise _fault("refuses the description", error) from error
 
 
 def _checked_descr(

@@ -15,7 +15,6 @@ from devotools.exchange.archives import is_archive
 from devotools.exchange.rois import read_rois, rois_to_labels
 from devotools.images import (
     FORMATS,
-    TIFF_SUFFIXES,
     is_tiff,
     read_image,
     read_labels,
@@ -76,8 +75,15 @@ def read_truth(
     if labels is None or len(np.unique(labels)) <= 2:
         return (_read_grey(path) if clean and labels is None else read_mask(path)), None
     if _looks_grey(labels):
+        if _looks_like_labels_in_pieces(labels):
+            raise InputError(
+                f"mask {str(path)!r} holds {len(np.unique(labels))} values, each in several pieces "
+                "of one brightness: a label image, it seems, with pixels astray; expected one "
+                "piece a nucleus. Number the pieces anew, for example with "
+                "skimage.measure.label(labels > 0), after taking the stray ones away."
+            )
         if clean:
-            return _read_grey(path), None
+            return _read_grey(path, brightest=labels.max() if labels.max() > 255 else None), None
         raise InputError(
             f"mask {str(path)!r} holds {len(np.unique(labels))} values, scattered like those of a "
             "grey picture; expected two values, or a label image with one id a nucleus. Give "
@@ -99,9 +105,14 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
         ) from error
 
 
-def _read_grey(path: Path) -> np.ndarray:
-    """A grey mask made clean; colours are refused, for each may be a nucleus, or a note."""
+def _read_grey(path: Path, brightest: int | None = None) -> np.ndarray:
+    """A grey mask made clean; colours are refused, for each may be a nucleus, or a note.
+
+    Of more than 8 bits a file may use a part only; ``brightest`` is white there.
+    """
     grey = read_image(path)
+    if brightest is not None:
+        grey = grey / grey.max()
     if not is_tiff(path):
         with Image.open(path, formats=FORMATS) as picture:
             colours = np.asarray(picture.convert("RGB")).astype(np.int16)
@@ -118,13 +129,22 @@ def _read_whole_numbers(path: Path) -> np.ndarray | None:
     try:
         return read_labels(path)
     except InputError:
-        if path.suffix.lower() not in TIFF_SUFFIXES:
+        if not path.is_file() or not is_tiff(path):
             return None
         read_image(path)  # refuses what is damaged, a stack, too large, or not finite
         with silent_tifffile():
             array = np.squeeze(tifffile.imread(path))
     whole = array.ndim == 2 and array.dtype.kind == "f" and (array == np.round(array)).all()
     return array.astype(np.int32) if whole and 0 <= array.min() <= array.max() < 2**31 else None
+
+
+def _looks_like_labels_in_pieces(labels: np.ndarray) -> bool:
+    """Whether these are large areas of many brightnesses, not nuclei of one with soft outlines."""
+    values, counts = np.unique(labels[labels > 0], return_counts=True)
+    pieces = label(labels, background=0, connectivity=2).max()
+    bright = counts[values >= 0.8 * values.max()].sum()
+    mostly_dim = bright < counts.sum() / 2 or values.max() < 255 * RAGS
+    return bool(mostly_dim and counts.sum() >= MIN_AREA * pieces)
 
 
 def _looks_grey(labels: np.ndarray) -> bool:

@@ -15,6 +15,13 @@ from devotools._validate import InputError
 
 # What is said to a stub that nobody has filled in.
 UNTOUCHED = "nothing to check so far. Write your answer above and run both cells again."
+MANY_ANSWERS = (
+    "An array holds many answers at once: np.where takes the place of if, & and | of and, or."
+)
+ONE_NUMBER = (
+    "That is an array, and one number is asked for: is .sum() or .mean() missing? (Python's own "
+    "sum adds up the rows.)"
+)
 NOTHING_BACK = (
     "your function gives nothing back. End it with return and the answer; print only shows."
 )
@@ -143,6 +150,8 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
             results.append(answer(*given))
         except (Exception, SystemExit) as error:  # noqa: BLE001, a student's code may raise all
             what = " ".join(f"{type(error).__name__}: {error}".split())
+            if "truth value of an array" in what:
+                what += f" {MANY_ANSWERS}"
             return Verdict(False, f"for {case.name} your function raised {what}")
         if exercise.spares and not same(given, case.arguments):
             return Verdict(False, f"your function changed what it was given. {exercise.spares}")
@@ -156,11 +165,20 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
         if all(_like(exercise, mistake.wrong, results)):
             return _named(mistake)
     place = _like(exercise, exercise.right, results).index(False)
-    case = exercise.cases[place]
+    case, got = exercise.cases[place], results[place]
     expected = exercise.right(*copy.deepcopy(case.arguments))
-    return Verdict(
-        False, f"for {case.name} expected {_short(expected)}, got {_short(results[place])}."
-    )
+    said = f"for {case.name} expected {_short(expected)}, got {_short(got)}."
+    return Verdict(False, " ".join([said, *_kind_of_wrong(got, expected)]))
+
+
+def _kind_of_wrong(got: Any, expected: Any) -> list[str]:
+    """What to say when an answer is of another kind than the right one."""
+    picture = getattr(got, "ndim", 1) > 1  # its rows may be as many by chance
+    if isinstance(expected, tuple) and (picture or not _is_row(got) or len(got) != len(expected)):
+        return [f"Give {len(expected)} values, with a comma between: return first, second."]
+    if isinstance(expected, (int, float, np.number)) and _is_row(got):
+        return [ONE_NUMBER]
+    return []
 
 
 def _like(exercise: Exercise, function: Callable[..., Any], results: list[Any]) -> list[bool]:

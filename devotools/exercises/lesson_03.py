@@ -65,7 +65,7 @@ CROSS_ENTROPY = Exercise(
     hints=(
         "First find, for each pixel, the probability that was given to what is true there.",
         "Where the mask is 1 that is `probability`, elsewhere `1 - probability`: np.where does it.",
-        "-np.log(np.where(mask == 1, probability, 1 - probability)).mean()",
+        "return -np.log(np.where(mask == 1, probability, 1 - probability)).mean()",
     ),
     mistakes=(
         Mistake(
@@ -125,7 +125,7 @@ DICE_LOSS = Exercise(
     hints=(
         "Three sums: the probability that lies on the nucleus, all probability, all nucleus.",
         "Twice the first, over the second plus the third; add 1 above and below; take it from 1.",
-        "1 - (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1)",
+        "return 1 - (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1)",
     ),
     mistakes=(
         Mistake(

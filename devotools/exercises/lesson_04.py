@@ -75,7 +75,7 @@ IOU = Exercise(
     hints=(
         "Two numbers are enough: how many pixels are in both masks, and how many are in either?",
         "For bool arrays & means both and | means either; .sum() counts the True ones.",
-        "(true & predicted).sum() / (true | predicted).sum(), and 1.0 where the second is 0.",
+        "return (true & predicted).sum() / (true | predicted).sum(); but 1.0 where the second is 0",
     ),
     mistakes=(
         *_and_empty_ones(
@@ -125,7 +125,7 @@ FROM_DICE = Exercise(
     right=lambda dice: dice / (2 - dice),
     cases=tuple(Case(f"a Dice of {dice}", (dice,)) for dice in (0.0, 0.5, 0.8, 1.0)),
     hints=(
-        "Write both scores with two letters: shared, and total for the sum of both areas.",
+        "Write both scores with two names: shared, and total for the sum of both areas.",
         "Dice is 2 * shared / total, and IoU is shared / (total - shared).",
         "Divide above and below by total, and put dice / 2 for shared / total.",
     ),
@@ -174,6 +174,11 @@ PRECISION_RECALL = Exercise(
             "nuclei, recall not about made-up ones.",
         ),
         Mistake(
+            "brackets are missing",
+            lambda tp, fp, fn: (tp / tp + fp, tp / tp + fn),
+            "Division comes before addition: tp / tp + fp is 1 + fp. Put the sum in brackets.",
+        ),
+        Mistake(
             "these are the shares of mistakes",
             lambda tp, fp, fn: (fp / (tp + fp), fn / (tp + fn)),
             "You have counted what went wrong; subtract from 1, or put tp above the line.",
@@ -198,7 +203,7 @@ THRESHOLD_CHOICE = Exercise(
     hints=(
         "Which of the two rows of scores may a choice depend on?",
         "np.argmax gives the place of the largest value.",
-        "float(thresholds[np.argmax(validation_f1)])",
+        "some_thresholds[int(np.argmax(validation_f1))]",
     ),
     mistakes=(
         Mistake(

@@ -237,6 +237,15 @@ COUNT = Exercise(
             "a section to the next.",
         ),
         Mistake(
+            "the largest number was taken for the count",
+            lambda labels: (
+                sum(int(section.max()) for section in labels)
+                - sum(match_instances(a, b, 0.2).tp for a, b in pairwise(labels))
+            ),
+            "A number may be missing where a nucleus was deleted. Count the different ones: "
+            "len(np.unique(one[one > 0])).",
+        ),
+        Mistake(
             "only the fullest section is counted",
             lambda labels: max(len(_ids(section)) for section in labels),
             "No single section cuts every nucleus. Those that lie above and below it are missing.",

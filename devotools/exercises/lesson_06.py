@@ -41,6 +41,11 @@ RESCUE = Exercise(
             "nucleus: this is what happened in 2020. Ask whether a value is closer to 255 or to 0.",
         ),
         Mistake(
+            "the cut is too low",
+            lambda grey: np.asarray(grey) >= 100,
+            "A value of 110 is nearer to 0 than to 255. Cut in the middle.",
+        ),
+        Mistake(
             "only pure white became nucleus",
             lambda grey: np.asarray(grey) == 255,
             "JPEG also darkens pixels inside: a 243 was white once. Cut in the middle between 0 "

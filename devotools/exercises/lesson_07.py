@@ -52,6 +52,11 @@ BALANCED = Exercise(
             "share of right answers within each state, then the mean of the two.",
         ),
         Mistake(
+            "of the others the wrong calls are counted",
+            lambda true, called: float((called[true].mean() + called[~true].mean()) / 2),
+            "For an interphase nucleus False is the right answer: take ~called[~true].",
+        ),
+        Mistake(
             "that is the recall of the condensed ones alone",
             lambda true, called: _recalls(true, called)[0],
             "A program that calls everything condensed would have 1. Ask the same of the others, "

@@ -235,7 +235,7 @@ def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list
     found += [("failed", f"{status.get('failed', 0):,}")]
     others = status.drop(["ok", "failed"], errors="ignore")
     found += [(str(name), f"{number:,}") for name, number in others.items()]
-    found += [("nuclei", f"{areas.sum():,.0f}")]
+    found += [("nuclei", f"{done.sum():,.0f}")]  # of a stack each counts once
     if (done == 0).any():  # they have no uncertainty to stand first by
         found += [("pictures in which no nucleus was found", f"{(done == 0).sum():,}")]
     if done.notna().any():
@@ -243,7 +243,9 @@ def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list
     if len(areas):
         found += [("area, median", f"{quantile(areas, 0.5):,.5g} px")]
     if len(square_um):
-        found += [("area, median", f"{quantile(square_um, 0.5):,.4g} µm²")]
+        some = square_um.sum() < areas.sum()
+        of = f" of the {square_um.sum():,.0f} whose pixel size is known" if some else ""
+        found += [(f"area, median{of}", f"{quantile(square_um, 0.5):,.4g} µm²")]
     if images["seconds"].notna().any():
         found += [("seconds a picture, median", f"{images['seconds'].median():,.3g}")]
     return [
