@@ -50,7 +50,7 @@ dt.seed_everything(0)
 # %%
 model = dt.ResNet18FPN()  # random weights
 picture = torch.zeros(1, 1, 128, 128)  # (N, channels, H, W)
-with torch.no_grad():
+with torch.no_grad():  # only look: nothing is learned here
     stages = model.encode(picture)
     levels = model.pyramid(stages)
     logits = model(picture)
@@ -118,6 +118,7 @@ probability[..., 1:3, 1:3] = 0.9
 probability[..., 2, 2] = 0.1  # a pixel missed
 probability[..., 0, 0] = 0.9  # a pixel made up
 logits = torch.logit(probability)
+print("mask", true[0, 0].int().numpy(), "probability", probability[0, 0].numpy(), sep="\n")
 
 by_hand = -(14 * np.log(0.9) + 2 * np.log(0.1)) / 16  # 14 pixels right, 2 wrong
 by_torch = torch.nn.functional.binary_cross_entropy_with_logits(logits, true)
@@ -126,8 +127,9 @@ print(f"cross-entropy: {by_hand:.4f} by hand, {by_torch:.4f} by PyTorch")
 # %% [markdown]
 # ## Exercise 3.2: cross-entropy in one line
 #
-# Write it for any picture: `probability` and `mask` are arrays of the same shape, the mask holds 0
-# and 1. Return the mean cost of a pixel.
+# Write it for any picture: `probability` and `mask` are NumPy arrays of the same shape, the mask
+# holds 0 and 1. Return the mean cost of a pixel. (`np.where(condition, a, b)` takes `a` where the
+# condition is true, and `b` elsewhere.)
 
 
 # %%
@@ -187,8 +189,9 @@ exercises.hint("3.3")
 # ## Which loss?
 #
 # Nuclei are rare: here 3 % of the pixels. One network answers 0.1 everywhere, so it finds nothing.
-# Another finds three quarters of the nucleus, and makes up as many pixels as it misses. *Predict:*
-# which of the two losses sees a large difference between them, and which hardly any?
+# Another finds three quarters of the nucleus, and makes up as many pixels as it misses. A third
+# finds all of it, and no more. *Predict:* of the way from the first to the third, how much has the
+# second gone: by cross-entropy, by Dice?
 
 # %%
 rare = torch.zeros(1, 1, 100, 100)
@@ -196,17 +199,20 @@ rare[..., :15, :20] = 1
 nothing = torch.full((1, 1, 100, 100), 0.1)
 most = nothing.clone()
 most[..., :15, 5:25] = 0.9  # 225 pixels right, 75 missed, 75 made up
-for name, answer in (("nothing", nothing), ("three quarters", most)):
+whole = torch.where(rare > 0, 0.9, 0.1)
+for name, answer in (("nothing", nothing), ("three quarters", most), ("all of it", whole)):
     logits = torch.logit(answer)
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, rare)
     dice = dt.soft_dice_loss(logits, rare)
     print(f"{name:14} cross-entropy {entropy:.2f}, Dice loss {dice:.2f}")
 
 # %% [markdown]
-# Cross-entropy hardly tells them apart: most pixels are background, and both are right there. Dice
-# does: finding nothing is nearly as bad as can be. (Even the better network has a high Dice loss:
-# the low probability that it gives to each of 9,700 background pixels adds up.) We use their sum:
-# one gives a steady slope from the first step, the other cares about the nuclei.
+# By Dice the second network has gone three quarters of the way, by cross-entropy half: there each
+# pixel made up undoes one that was found. And in plain numbers cross-entropy is small for all
+# three, since most pixels are background and nearly right there, while by Dice finding nothing is
+# almost as bad as can be. (Even the best has a high Dice loss: the low probability that it gives to
+# each of 9,700 background pixels adds up.) We use their sum: one gives a steady slope from the
+# first step, the other cares about the nuclei.
 #
 # That was an argument, not a measurement. In a short training of 600 steps, from random weights and
 # with two seeds each, cross-entropy *alone* reached a higher IoU than the sum and found the nuclei
@@ -262,9 +268,9 @@ _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", yli
 # Now with all training sections, and with a **validation set** of other embryos. After each pass
 # over the data (an *epoch*) the network is judged on it, and `fit` keeps the weights that did
 # best. The score is **IoU**: the pixels that prediction and truth share, over all pixels in
-# either; 1 is perfect (lesson 4). Whole embryos are on one side, as in lesson 1. Training shows
-# crops of 128 pixels, cut between once and twice as large; validation shows whole pictures with a
-# longest side of 192, near the middle of that.
+# either; 1 is perfect (lesson 4). Whole embryos are on one side, as in lesson 1. For training the
+# longest side of a picture first becomes 128 to about 280 pixels, then a piece of 128 x 128 is cut
+# out of it. Validation shows whole pictures with a longest side of 192, near the middle of that.
 
 # %%
 def loaders():
@@ -294,8 +300,8 @@ _ = dt.plot_history(history)
 # *Figure 2. Loss and validation score. Read them together:*
 #
 # - both losses fall: it learns;
-# - training falls, validation rises: it learns by heart (**overfitting**): more augmentation,
-#   more embryos, or stop earlier;
+# - the training loss falls, the validation *loss* rises: it learns by heart (**overfitting**): more
+#   augmentation, more embryos, or stop earlier;
 # - both stay high: it cannot, or may not yet: train longer, or with another learning rate.
 #
 # Which of the three do you see above? It should be the first, though the curves level off: `fit`
@@ -306,7 +312,7 @@ _ = dt.plot_history(history)
 # %% [markdown]
 # ## Exercise 3.4: which weights to keep?
 #
-# A longer training of another network gave these figures. Which epoch's weights would you keep?
+# Another network, on other data, gave these figures in eight epochs. Whose weights would you keep?
 # The first epoch is number 1.
 
 # %%
@@ -329,7 +335,7 @@ exercises.hint("3.4")
 # The model that comes with devotools is this same network. It learned with the same loss and the
 # same augmentation for about two hours, from tens of thousands of other drawn embryos, with all the
 # clutter. What if we begin with *its* weights instead of random numbers? It need not learn what a
-# nucleus is, only what is special here, so a small learning rate will do.
+# nucleus is, only what is special here, so a small learning rate will do, a tenth of the usual one.
 #
 # *Predict:* where will its curve begin, before it has seen a single one of our embryos? How much
 # will three epochs add? Will the other one reach it?
@@ -381,7 +387,8 @@ _ = ax.legend(loc="lower right")
 # ## Look at it
 #
 # *Predict:* on a section of a test embryo, that nobody has used so far, will the network that
-# started from random numbers find the nuclei?
+# started from random numbers find the nuclei? Its outlines are solid orange, the true ones dashed
+# blue.
 
 # %% tags=["nbval-ignore-output"]
 # alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on many of the
@@ -411,8 +418,7 @@ for ax, pair in zip(axes, with_nuclei[1::7], strict=False):
 #
 # 1. Why does a residual block add its input to what it computes?
 #    <details><summary>Answer</summary>So that it need only learn a correction. A block that has
-#    nothing to add can answer zero, and the gradient reaches the layers before it by the sum.
-#    </details>
+#    nothing to add can answer zero, and pass on what came in.</details>
 # 2. Training loss 0.2 and falling, validation IoU falling as well: what is it, and what do you do?
 #    <details><summary>Answer</summary>Overfitting: the network learns its pictures by heart. Keep
 #    the weights of the best validation epoch; get more embryos or more augmentation.</details>
