@@ -835,7 +835,8 @@ for share in (0.01, 0.05, 0.2, 0.5):
 # <details><summary>Answer</summary>No. Its evidence is spread, and no single patch takes it away.
 # The map shows what one patch can change, not all that was used.</details>
 #
-# **4.** Embryo A has 8 condensed nuclei of 40, embryo B 4 of 40. A treated embryo divides less?
+# **4.** Embryo A has 8 condensed nuclei of 40. Embryo B was treated, and has 4 of 40. Does the
+# treatment make cells divide less?
 #
 # <details><summary>Answer</summary>The two intervals overlap widely, and there is one embryo of
 # each. Nuclei of one embryo divide in step, so the embryo is the unit: treat and count
