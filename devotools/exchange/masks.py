@@ -83,7 +83,7 @@ def read_truth(
                 "skimage.measure.label(labels > 0), after taking the stray ones away."
             )
         if clean:
-            return _read_grey(path, brightest=labels.max() if labels.max() > 255 else None), None
+            return _read_grey(path, deep=labels.max() > 255), None
         raise InputError(
             f"mask {str(path)!r} holds {len(np.unique(labels))} values, scattered like those of a "
             "grey picture; expected two values, or a label image with one id a nucleus. Give "
@@ -105,13 +105,13 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
         ) from error
 
 
-def _read_grey(path: Path, brightest: int | None = None) -> np.ndarray:
+def _read_grey(path: Path, *, deep: bool = False) -> np.ndarray:
     """A grey mask made clean; colours are refused, for each may be a nucleus, or a note.
 
-    Of more than 8 bits a file may use a part only; ``brightest`` is white there.
+    A ``deep`` one, of more than 8 bits, may use a part of them only: its brightest value is white.
     """
     grey = read_image(path)
-    if brightest is not None:
+    if deep:
         grey = grey / grey.max()
     if not is_tiff(path):
         with Image.open(path, formats=FORMATS) as picture:
