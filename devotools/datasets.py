@@ -29,6 +29,7 @@ from devotools.images import (
     pair_files,
     read_image,
     read_mask,
+    replace_file,
     stretch_contrast,
     write_image,
     write_labels,
@@ -176,6 +177,52 @@ def _with_origin(
     said = row["section"].strip()
     section = int(said) if said.isdecimal() and len(said) < 10 else None
     return replace(pair, labels=labels, embryo=row["embryo"].strip() or None, section=section)
+
+
+def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Add rows (name, embryo, section) to a ``manifest.csv`` for names that it lacks.
+
+    Rows and columns that stand there, whoever wrote them, stay. Without a file it is begun.
+    Raises :class:`~devotools._validate.InputError`, and writes nothing, for what is no such table.
+    """
+    table = _rows_of(path) if path.exists() else []
+    known = {row["name"] for row in table}
+    missing = [row for row in rows if row["name"] not in known]
+    if not missing:
+        return
+    table += missing
+    columns = list(dict.fromkeys(key for row in table for key in row))
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def _rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a manifest; what a spreadsheet made unreadable is refused."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8. Export it "
+            "again with this encoding, or move it away and start a new one."
+        ) from error
+    if "name" not in (reader.fieldnames or ()):
+        raise InputError(
+            f"{str(path)!r} has the columns {', '.join(reader.fieldnames or ()) or 'none'}; "
+            "expected name, embryo, section, parted by commas. Export it again, or move it away."
+        )
+    if any(None in row for row in rows):
+        raise InputError(
+            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
+            "move it away."
+        )
+    return rows
 
 
 def _read_manifest(path: Path) -> dict[str, dict[str, str]]:

@@ -184,6 +184,27 @@ def test_the_series_arrives_with_its_attribution(server, fetch, tmp_path):
     assert manifest == ["name,embryo,section", *rows]
 
 
+def test_a_manifest_that_was_edited_keeps_its_rows_when_more_is_fetched(fetch, tmp_path):
+    fetch(last=102)
+    manifest = tmp_path / "out" / "manifest.csv"
+    mine = manifest.read_text().replace("embryo,section", "embryo,section,stain").splitlines()
+    mine[1:] = [f"{row},lead" for row in mine[1:]]
+    mine[2] = mine[2].replace("92_cell_embryo,", "another,")
+    manifest.write_text("\n".join(mine) + "\n")
+    fetch(last=103)
+    added = "92_cell_embryo_7.0103,92_cell_embryo,103,"
+    assert manifest.read_text().splitlines() == [*mine, added]
+
+
+def test_two_fetches_at_once_record_the_hashes_of_both(tmp_path):
+    pictures = [tmp_path / name for name in ("one.jpg", "two.jpg")]
+    records = [wormimage._Record(tmp_path / "record.json") for _ in pictures]
+    for record, picture in zip(records, pictures, strict=True):
+        picture.write_text(picture.name)
+        record.keep(picture.name, picture)
+    assert set(wormimage._Record(tmp_path / "record.json").hashes) == {"one.jpg", "two.jpg"}
+
+
 def test_the_addresses_are_those_of_the_2020_project():
     record = wormimage._Record(Path("none.json"))
     assert wormimage._source(101, record).url == f"https://www.wormimage.org{EMBRYO}.0101.jpg"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from devotools._files import check_new
 from devotools._validate import InputError, check_count
+from devotools.datasets import add_to_manifest
 from devotools.exchange.download import NotThere, Source, cache_folder, fetch, kept, sha256
 from devotools.images import replace_file
 
@@ -58,8 +59,8 @@ def fetch_wormimage(
     again, so an interrupted fetch goes on where it stopped. Nobody has published the pictures'
     hashes: the first download of each is recorded in the cache (SHA-256), and later ones are held
     to it. Names that the server lacks are returned as ``missing``. ``out`` gets ATTRIBUTION.txt
-    and manifest.csv (one embryo) as well; there are no masks. ``progress(done, total)`` is called
-    after each. ``DEVOTOOLS_DATA_URL`` names a mirror.
+    and manifest.csv (one embryo; rows that you wrote there stay) as well; there are no masks.
+    ``progress(done, total)`` is called after each. ``DEVOTOOLS_DATA_URL`` names a mirror.
 
     Raises :class:`~devotools._validate.InputError` without a network, for a picture that is none
     or has changed, and where ``out`` holds another file of a picture's name. Source:
@@ -89,7 +90,7 @@ def fetch_wormimage(
             "expected numbers from 101 to 180, as the 2020 project listed them. Ask for those; "
             "if you did, the archive has moved: see docs/data/wormimage.md."
         )
-    _write_manifest(out)
+    _note_sections(out)
     return WormImages(files, missing, ATTRIBUTION)
 
 
@@ -120,18 +121,22 @@ class _Record:
 
     def __init__(self, path: Path):
         self.path = path
-        self.hashes: dict[str, str] = {}
+        self.hashes = self._stored()
+
+    def _stored(self) -> dict[str, str]:
+        hashes: dict[str, str] = {}
         try:
-            if path.exists():
-                self.hashes = json.loads(path.read_text(encoding="utf-8"))
-            good = all(isinstance(value, str) for value in self.hashes.values())
+            if self.path.exists():
+                hashes = json.loads(self.path.read_text(encoding="utf-8"))
+            good = all(isinstance(value, str) for value in hashes.values())
         except (ValueError, OSError, AttributeError):
             good = False
         if not good:
             raise InputError(
-                f"{str(path)!r} cannot be read; expected the recorded SHA-256 of each picture. "
-                "Remove it: the pictures will be recorded anew."
+                f"{str(self.path)!r} cannot be read; expected the recorded SHA-256 of each "
+                "picture. Remove it: the pictures will be recorded anew."
             )
+        return hashes
 
     def check(self, name: str, path: Path) -> None:
         """Raise ValueError for no JPEG, and for another one than was recorded."""
@@ -148,7 +153,8 @@ class _Record:
         """Write down a picture's hash, the first time it is seen."""
         if name in self.hashes:
             return
-        self.hashes[name] = sha256(path)
+        self.hashes = self._stored()  # another fetch may have added to it meanwhile
+        self.hashes.setdefault(name, sha256(path))
         with replace_file(self.path) as temporary:
             temporary.write_text(
                 json.dumps(self.hashes, indent=1, sort_keys=True) + "\n", encoding="utf-8"
@@ -192,8 +198,13 @@ def _place(path: Path, out: Path) -> Path:
     return target
 
 
-def _write_manifest(out: Path) -> None:
+def _note_sections(out: Path) -> None:
     pictures = sorted((out / "images").glob(f"{EMBRYO}_7.[0-9]*.jpg"))
-    rows = [f"{path.stem},{EMBRYO},{int(path.stem.rpartition('.')[2])}" for path in pictures]
-    with replace_file(out / "manifest.csv") as temporary:
-        temporary.write_text("\n".join(["name,embryo,section", *rows]) + "\n", encoding="utf-8")
+    numbers = (int(path.stem.rpartition(".")[2]) for path in pictures)
+    add_to_manifest(
+        out / "manifest.csv",
+        (
+            {"name": path.stem, "embryo": EMBRYO, "section": str(number)}
+            for path, number in zip(pictures, numbers, strict=True)
+        ),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
 from devotools._validate import InputError, check_labels, check_same_shape
+from devotools.datasets import add_to_manifest
 from devotools.images import (
     list_images,
     read_image,
@@ -85,7 +85,8 @@ class LabelFolder:
         write_labels(self._target("labels", number, ".tif"), labels)
         write_mask(self._target("masks", number, ".png"), labels > 0)
         if self._embryo is not None:
-            self._note_embryo(file.stem, number)
+            row = {"name": file.stem, "embryo": self._embryo, "section": str(number)}
+            add_to_manifest(self.out / "manifest.csv", [row])
 
     def last(self) -> int:
         """The picture that was saved last, to go on with; 0 when none was."""
@@ -110,47 +111,6 @@ class LabelFolder:
         if not target.exists():
             with replace_file(target) as temporary:
                 shutil.copyfile(file, temporary)
-
-    def _note_embryo(self, name: str, number: int) -> None:
-        path = self.out / "manifest.csv"
-        rows = {}
-        if path.exists():
-            rows = _rows_of(path)
-        if name in rows:
-            return
-        rows[name] = {"name": name, "embryo": self._embryo, "section": str(number)}
-        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-        with (
-            replace_file(path) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows.values())
-
-
-def _rows_of(path: Path) -> dict[str, dict[str, str]]:
-    """The rows of a manifest by name; what a spreadsheet made unreadable is refused."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8. Export it "
-            "again with this encoding, or move it away and start a new one."
-        ) from error
-    if "name" not in (reader.fieldnames or ()):
-        raise InputError(
-            f"{str(path)!r} has the columns {', '.join(reader.fieldnames or ()) or 'none'}; "
-            "expected name, embryo, section, parted by commas. Export it again, or move it away."
-        )
-    if any(None in row for row in rows):
-        raise InputError(
-            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
-            "move it away."
-        )
-    return {row["name"]: row for row in rows}
 
 
 def _escaped(stem: str) -> str:
