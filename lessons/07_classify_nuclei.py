@@ -166,7 +166,7 @@ for name, data in (("to learn from", learn), ("to test", test)):
 # %%
 dense = draw(range(700, 710), nuclei=20, sections=40)
 thumbnails = dense.crops[:, 0, ::4, ::4].reshape(len(dense), -1)  # 16 x 16 pixels each
-unlike = cdist(thumbnails, thumbnails)
+unlike = cdist(thumbnails, thumbnails)  # (K, K): how far apart any two crops are
 embryos = np.unique(dense.embryo)
 
 
@@ -178,6 +178,7 @@ def copycat(classes, by_embryo, times=10):
             tested = np.isin(dense.embryo, rng.choice(embryos, 3, replace=False))
         else:
             tested = rng.random(len(dense)) < 0.3
+        # Rows of the test crops, columns of the labelled ones: the nearest of each row.
         twin = unlike[np.ix_(tested, ~tested)].argmin(axis=1)
         scores.append(dt.balanced_accuracy(classes[tested], classes[~tested][twin]))
     return np.mean(scores)
@@ -206,7 +207,7 @@ assert at_random > honest + 0.2
 # %%
 coin = np.random.default_rng(7)
 by_nucleus = dense.about.groupby(["embryo", "label"]).ngroup().to_numpy()  # 0, 1, 2 ...
-tossed = coin.integers(0, 2, by_nucleus.max() + 1)[by_nucleus]
+tossed = coin.integers(0, 2, by_nucleus.max() + 1)[by_nucleus]  # all crops of one get its coin
 coins_at_random, coins_honest = (copycat(tossed, by_embryo=one) for one in (False, True))
 print(f"coins, crops set aside at random: {coins_at_random:.2f}")
 print(f"coins, whole embryos set aside:   {coins_honest:.2f}")
@@ -338,11 +339,12 @@ styles = {
 _, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 for shift, (start, (fmt, colour)) in enumerate(styles.items()):
     rows = [row for row in results["summary"] if row["start"] == start]
-    counts = [row["labels"] * 1.05 ** (shift - 1) for row in rows]  # bars beside each other
+    counts = [row["labels"] * 1.05 ** (shift - 1) for row in rows]  # so that no bar hides another
     means, spread = [row["mean"] for row in rows], [row["sd"] for row in rows]
     if rows:
         _ = ax.errorbar(counts, means, spread, fmt=fmt, color=colour, capsize=4, label=start)
-ax.plot(100, own_score, "k*", markersize=13, label="yours", linestyle="none")
+yours = {"marker": "*", "markersize": 16, "linestyle": "none", "label": "yours", "zorder": 5}
+ax.plot(100, own_score, color="white", markeredgecolor="black", **yours)
 ax.axhline(0.5, color="black", linewidth=1, label="guessing")
 ax.set(xscale="log", xlabel="labelled crops", ylabel="balanced accuracy", ylim=(0.4, 1.02))
 ax.set_xticks([10, 100, 1000], labels=["10", "100", "1,000"])
@@ -674,7 +676,8 @@ for ax, section in zip(axes, (8, 12, 16), strict=True):
     said_of = tables[section].set_index("label")["state"]
     for nucleus in dt.measure_nuclei(labels).itertuples():
         said = said_of[nucleus.label]
-        below = np.bincount(truly[labels == nucleus.label]).argmax()  # the true nucleus, or 0
+        # The true nucleus that most of its pixels lie on, or 0 where they lie on none.
+        below = np.bincount(truly[labels == nucleus.label]).argmax()
         wrong = said != "unsure" and state_of.get(below) not in (said, "mixed")
         beside = nucleus.centroid_col + np.sqrt(nucleus.area_px / np.pi) + 4
         _ = ax.text(beside, nucleus.centroid_row, letters[said] + "*" * wrong, **style)

@@ -34,7 +34,7 @@ beside it.
 - **Architecture**: `ResNet18FPN`: torchvision's ResNet18 with a one-channel first layer, its
   feature pyramid of 64 channels, a head of two convolutions; {parameters:.1f} million weights,
   {mebibytes:.1f} MiB in half precision. Random start; no ImageNet.
-- **Data**: {pool} drawn sections, each of another embryo (`devotools.synthetic`). **No real
+- **Data**: {pool:,} drawn sections, each of another embryo (`devotools.synthetic`).{hard} **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}`
   at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on {device}, torch {torch}.
@@ -75,11 +75,16 @@ Weights and card: MIT, as the code.
 
 {states}
 """
+HARD = """
+  Of each batch, {share:.0%} came from the quarter of them in which the weights that it began with
+  had the lowest IoU."""
 START = """\
-  It began with the weights that `{command}` at commit {commit} made from random
-  ones in {minutes:.0f} minutes, on the drawings of that commit, whose nuclei were often harder to
-  see. To make it again, check out {again}, where `nuclei` is still the former model, and give the
-  command; `make weights` begins with random weights.
+  {it} began with the weights that `{command}`
+  made at commit {commit} in {minutes:.0f} minutes, on the drawings of that commit.
+"""
+AGAIN = """\
+  Those began with random weights. To make `nuclei` again, check out {commit}, where that name is
+  still the model before, and give the command; `make weights` begins with random weights.
 """
 REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
@@ -117,6 +122,15 @@ def row(name: str, path: Path) -> str:
     return f"| {name} | {scores['images']} | " + " | ".join(figures) + " |"
 
 
+def origins(card: dict) -> str:
+    """What the weights began with, and those with, back to random ones."""
+    lines, start = [], card.get("start")
+    while start:
+        lines.append(START.format(it="These" if lines else "It", **start))
+        start = start.get("start")
+    return "".join([*lines, AGAIN.format(**card)]) if lines else ""
+
+
 def write_card() -> None:
     """Fill the template from the weights' metadata and the stored scores."""
     model = dt.load_model("nuclei")
@@ -136,7 +150,8 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        start=START.format(**card["start"], again=card["commit"]) if card.get("start") else "",
+        hard=HARD.format(share=share) if (share := card["settings"].get("hard")) else "",
+        start=origins(card),
         states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
