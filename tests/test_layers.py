@@ -23,7 +23,7 @@ LAYERS = {
     5: ["__init__", "__main__"],
 }
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
-WINGS = ["synthetic", "classification", "exchange", "pipeline", "ui"]
+WINGS = ["synthetic", "classification", "exchange", "exercises", "pipeline", "ui"]
 MAY_PRINT = ["cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -174,6 +174,20 @@ def test_other_numbers_of_threads_are_refused_with_the_way_to_go_on(
         run(pictures, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("then", "now"), [("0", "1"), ("1", "0")])
+def test_another_precision_is_refused_with_the_way_to_go_on(
+    monkeypatch, pictures, tmp_path, then, now
+):
+    has = {"avx512_bf16": True}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", then)
+    run(pictures, tmp_path / "out")
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", now)
+    with pytest.raises(InputError, match=rf"put DEVOTOOLS_BFLOAT16={then} .*before the command"):
+        run(pictures, tmp_path / "out")
+
+
 def test_other_pictures_are_refused(pictures, tmp_path):
     run(pictures, tmp_path / "out")
     shutil.copytree(pictures, tmp_path / "others")
@@ -437,6 +451,20 @@ def test_without_nuclei_there_are_no_rois(kind, tmp_path, monkeypatch):
     assert (outcome.nuclei, outcome.error) == (0, "")
     assert not [name for name in outcome.files if name.startswith("rois")]
     assert not [name for name in files_under(tmp_path / "out") if name.startswith("rois")]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_picture_that_pillow_takes_for_a_bomb_is_a_mosaic(suffix, tmp_path, monkeypatch):
+    """Above 179 million pixels Pillow opens none: the largest scans, but those of a microscope."""
+    path = tmp_path / f"a.{suffix}"
+    pixels = np.full((300, 350), 60, np.uint8)
+    Image.fromarray(pixels).save(path)
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)
+    assert mosaic.is_mosaic(path)
+    with mosaic.open_pixels(path) as opened:
+        np.testing.assert_array_equal(opened.array, pixels)
+    assert Image.MAX_IMAGE_PIXELS == 20_000
 
 
 def test_several_channels_are_a_row_with_a_remedy(tmp_path):

@@ -1,6 +1,9 @@
 """Seeds, devices and the report for bugs."""
 
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -81,6 +84,42 @@ def test_bfloat16_is_used_where_it_is_quicker(has, quicker, expected, monkeypatc
 
     monkeypatch.setattr("devotools.runtime.convolves_quicker_in_bfloat16", asked)
     assert has_fast_bfloat16(torch.device("cpu")) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "has", "expected"),
+    [
+        ("0", {"amx_bf16": True}, False),
+        ("1", {"avx512_bf16": True}, True),
+        ("1", {"avx512_f": True}, False),
+    ],
+)
+def test_the_environment_may_decide_on_bfloat16(said, has, expected, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has, raising=False)
+    monkeypatch.setattr("devotools.runtime.convolves_quicker_in_bfloat16", lambda: not expected)
+    monkeypatch.setenv("DEVOTOOLS_BFLOAT16", said)
+    assert has_fast_bfloat16(torch.device("cpu")) is expected
+
+
+def test_asking_the_machine_leaves_its_threads_as_they_were():
+    before = torch.get_num_threads()
+    convolves_quicker_in_bfloat16.__wrapped__()
+    assert torch.get_num_threads() == before
+
+
+def test_a_busy_machine_answers_as_a_quiet_one():
+    """Others are at work on every core; what counts is the time that this thread was given."""
+    quiet = convolves_quicker_in_bfloat16.__wrapped__()
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(2 * (os.cpu_count() or 1))
+    ]
+    try:
+        assert [convolves_quicker_in_bfloat16.__wrapped__() for _ in range(3)] == [quiet] * 3
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def test_the_machine_gives_one_answer_a_process():

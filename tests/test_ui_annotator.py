@@ -169,6 +169,21 @@ def test_folder_that_has_masks_already(folder):
     ]
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_another_picture_of_a_name_that_is_labelled_is_refused(folder, name):
+    """A second embryo, its sections numbered from 0 as the first one's."""
+    dab(annotator(folder, embryo="E1"), 10, 20, 1)
+    before = {path: path.read_bytes() for path in sorted((folder / "data").rglob("*.*"))}
+    write_image(folder / "second" / name, 1 - picture_of(draw_discs()))
+    with pytest.raises(InputError, match=r"holds a picture 'a\.png' that is not .*E2_a\."):
+        dt.annotate(folder / "second", folder / "data", embryo="E2")
+    assert {path: path.read_bytes() for path in sorted((folder / "data").rglob("*.*"))} == before
+    (folder / "second" / name).rename(folder / "second" / f"E2_{name}")
+    second = dt.annotate(folder / "second", folder / "data", embryo="E2")
+    dab(second, 10, 20, 1)
+    assert {pair.embryo for pair in read_dataset(folder / "data")} == {"E1", "E2"}
+
+
 def test_a_manifest_that_is_there_is_kept_and_continued(folder):
     (folder / "data").mkdir()
     text = "name,embryo,section,pixel_size_um\nz,E0,3,0.2\n"

@@ -485,12 +485,13 @@ def test_zip_with_states_is_what_the_command_writes(with_states, tmp_path):
     assert list(nuclei)[-2:] == ["state", "state_probability"]
     settings = json.loads((made / "settings.json").read_text())
     assert settings["classify"] == "states"
-    assert settings["command"].endswith("--out RESULTS --classify")
+    assert settings["command"].endswith("--out RESULTS --classify --rois")
 
 
 def test_command_tells_a_model_file_by_its_name_alone():
     settings = Settings(model="/somewhere/secret/my model.safetensors", min_area=5)
     assert command_for(settings) == (
-        "devotools segment PICTURES --out RESULTS --model 'my model.safetensors' --min-area 5"
+        "devotools segment PICTURES --out RESULTS --model 'my model.safetensors' --min-area 5 "
+        "--rois"
     )
-    assert command_for(Settings()).endswith("--out RESULTS")
+    assert command_for(Settings()).endswith("--out RESULTS --rois")

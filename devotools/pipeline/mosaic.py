@@ -69,7 +69,7 @@ def is_mosaic(path: Path) -> bool:
     try:
         with one_sentence(f"{str(path)!r}"):
             if not is_tiff(path):
-                with Image.open(path) as picture:
+                with _of_any_size(), Image.open(path, formats=FORMATS) as picture:
                     return picture.width * picture.height > MOSAIC_PIXELS
             with tifffile.TiffFile(path) as tiff:
                 page = tiff.series[0].keyframe
@@ -139,11 +139,17 @@ def _map_tiff(path: Path) -> np.ndarray:
 
 
 def _decode(path: Path) -> np.ndarray:
+    with _of_any_size(), Image.open(path, formats=FORMATS) as picture:
+        coloured = picture.mode in COLOURED
+        return np.asarray(picture.convert("RGB") if coloured else picture)
+
+
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Let Pillow open what it would take for a bomb: up to ``MAX_PIXELS``."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            coloured = picture.mode in COLOURED
-            return np.asarray(picture.convert("RGB") if coloured else picture)
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -42,7 +42,7 @@ OPTIONS = {
     "devotools": "the version of devotools",
     "arithmetic": "how the machine calculates",
 }
-THREADS = r"(.* on cpu), (\d+) threads"
+ARITHMETIC = r"(?P<precision>\w+) on cpu(, (?P<threads>\d+) threads)?"
 FOLLOWS = {"scale": "nucleus_size", "weights": "model", "classifier": "classify"}
 
 
@@ -193,16 +193,23 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         other = f"{out if out.name else out.resolve()}-2"
         raise InputError(
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
-            f"example {other!r}, or go on there with the settings of {FILE}.{_threads(known, new)}"
+            f"example {other!r}, or go on there with the settings of {FILE}.{_remedy(known, new)}"
         )
 
 
-def _threads(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """How to calculate with as many threads as before, where that is all that differs."""
-    then, now = (re.fullmatch(THREADS, str(one.get("arithmetic"))) for one in (old, new))
-    if then is None or now is None or then[1] != now[1]:
+def _remedy(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """How to calculate as then, on a processor, where that is all that differs."""
+    then, now = (re.fullmatch(ARITHMETIC, str(one.get("arithmetic"))) for one in (old, new))
+    if then is None or now is None:
         return ""
-    return f" For as many threads as then, put OMP_NUM_THREADS={then[2]} before the command."
+    words = []
+    if then["precision"] != now["precision"]:
+        words.append(f"DEVOTOOLS_BFLOAT16={int(then['precision'] == 'bfloat16')}")
+    if then["threads"] and then["threads"] != now["threads"]:
+        words.append(f"OMP_NUM_THREADS={then['threads']}")
+    if not words:
+        return ""
+    return f" To calculate as then on such a processor, put {' '.join(words)} before the command."
 
 
 def _causes(different: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from filecmp import cmp
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ class LabelFolder:
     ``out`` has ``images/`` (copies, unless the pictures lie there already), ``masks/`` (PNG),
     ``labels/`` (TIFF, a number for each nucleus) and, where ``embryo`` is given, ``manifest.csv``.
     At any time it can be trained on. Masks are never JPEG: its compression invents values along
-    every outline (lesson 06). Raises :class:`~devotools._validate.InputError` for no pictures, and
-    for two of one name.
+    every outline (lesson 06). Raises :class:`~devotools._validate.InputError` for no pictures, for
+    two of one name, and where ``out`` holds another picture of that name: its labels would be
+    taken for this one's, and overwritten.
     """
 
     def __init__(self, pictures: str | Path, out: str | Path, *, embryo: str | None = None):
@@ -45,6 +47,8 @@ class LabelFolder:
                 f"{str(pictures)!r} holds more than one picture called {twice[0]!r}; expected one "
                 "of each name, for its mask will have that name too. Rename or remove one."
             )
+        for number, file in enumerate(self.files):
+            self._check_same_picture(number, file)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -93,6 +97,16 @@ class LabelFolder:
         stored = [self._stored("masks", number) for number in range(len(self))]
         times = [path.stat().st_mtime_ns if path else 0 for path in stored]
         return int(np.argmax(times))
+
+    def _check_same_picture(self, number: int, file: Path) -> None:
+        stored = self._stored("images", number)
+        if stored is None or (stored.name == file.name and cmp(stored, file, shallow=False)):
+            return
+        raise InputError(
+            f"{str(self.out)!r} already holds a picture {stored.name!r} that is not "
+            f"{str(file)!r}; expected other names for other pictures, for their masks are told "
+            f"apart by name. Rename it, for example 'E2_{file.name}', or label into another folder."
+        )
 
     def _stored(self, part: str, number: int) -> Path | None:
         found = sorted((self.out / part).glob(f"{_escaped(self.files[number].stem)}.*"))

@@ -113,7 +113,7 @@ def command_for(settings: Settings) -> str:
     """The command that gives the same nuclei, before corrections.
 
     >>> command_for(Settings(nucleus_size=40, threshold=0.6))
-    'devotools segment PICTURES --out RESULTS --nucleus-size 40 --threshold 0.6'
+    'devotools segment PICTURES --out RESULTS --nucleus-size 40 --threshold 0.6 --rois'
     """
     default = Settings()
     model = Path(settings.model)
@@ -130,4 +130,4 @@ def command_for(settings: Settings) -> str:
             option = name.removesuffix("_um").replace("_", "-")
             words += [f"--{option}", value if isinstance(value, str) else format(value, ".12g")]
     words += ["--classify"] if settings.states else []
-    return shlex.join(words)
+    return shlex.join([*words, "--rois"])
