@@ -82,7 +82,7 @@ def check_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     if array.dtype.kind not in "ui":
         raise InputError(
             f"{name} has dtype {array.dtype}; expected whole numbers, one for each nucleus. "
-            "Make them from a probability with label_nuclei."
+            "Labels that were saved as decimals: labels.astype(int); a probability: label_nuclei."
         )
     if array.dtype.kind == "i" and array.min() < 0:
         raise InputError(

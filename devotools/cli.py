@@ -219,19 +219,15 @@ def train(
         seed=seed,
         device=device,
     )
-    history, split = train_on_folder(data, out, recipe)
+    history, split = train_on_folder(
+        data, out, recipe, remark=lambda said: typer.echo(said, err=True)
+    )
     if not history.best_epoch:
         raise InputError(f"stopped before the first epoch ended: {str(out)!r} was not written.")
     typer.echo(
         f"trained on {len(split.train)} sections, chosen on {len(split.val)}: "
         f"validation IoU {history.best_iou:.3f} in epoch {history.best_epoch}; saved as {out}"
     )
-    if any(pair.embryo is None for pair in split.train):
-        typer.echo(
-            "no manifest.csv names the embryos, so each picture counted as one: sections of the "
-            "same embryo may stand on both sides, and the score is then too good.",
-            err=True,
-        )
     if history.interrupted:
         typer.echo("stopped early: the best weights until then were saved.", err=True)
 

@@ -38,6 +38,7 @@ from devotools.images import (
 from devotools.synthetic import Appearance, Series, synthesize_series
 
 Transform = Callable[..., dict[str, Any]]
+MANIFEST = ("name", "embryo", "section")  # the columns that a manifest.csv must have
 STATES_FILE = "states.csv"  # of drawn folders: name, label, state
 
 
@@ -104,7 +105,7 @@ def make_loader(
         batch_size=check_count(batch_size, "batch_size"),
         shuffle=shuffle,
         num_workers=check_count(workers, "workers", least=0),
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(seed % 2**64),
         collate_fn=_collate,
     )
 
@@ -185,7 +186,12 @@ def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
     Rows and columns that stand there, whoever wrote them, stay. Without a file it is begun.
     Raises :class:`~devotools._validate.InputError`, and writes nothing, for what is no such table.
     """
-    table = _rows_of(path) if path.exists() else []
+    table, mark = _rows_of(path, ["name"]) if path.exists() else ([], ",")
+    if any(None in row for row in table):
+        raise InputError(
+            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
+            "move it away."
+        )
     known = {row["name"] for row in table}
     missing = [row for row in rows if row["name"] not in known]
     if not missing:
@@ -196,57 +202,50 @@ def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
         replace_file(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, delimiter=mark, lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
 
 
-def _rows_of(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest; what a spreadsheet made unreadable is refused."""
+def _rows_of(path: Path, needed: Sequence[str]) -> tuple[list[dict[str, str]], str]:
+    """The rows of a manifest, and the mark between its cells: a comma, semicolon or tab."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
+            mark = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", delimiter=mark)
+            columns = [_known_column(column) for column in reader.fieldnames or ()]
+            reader.fieldnames = columns
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8. Export it "
-            "again with this encoding, or move it away and start a new one."
+            "again with this encoding, or move it away."
         ) from error
-    if "name" not in (reader.fieldnames or ()):
+    if missing := [column for column in needed if column not in columns]:
+        found = ", ".join(columns) or "none"
         raise InputError(
-            f"{str(path)!r} has the columns {', '.join(reader.fieldnames or ()) or 'none'}; "
-            "expected name, embryo, section, parted by commas. Export it again, or move it away."
+            f"{str(path)!r} lacks the columns {', '.join(missing)} and has {found}; expected "
+            "name, embryo, section. Mend its first line; without a manifest, sections of one "
+            "embryo count as several."
         )
-    if any(None in row for row in rows):
-        raise InputError(
-            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
-            "move it away."
-        )
-    return rows
+    return rows, mark
+
+
+def _known_column(column: str) -> str:
+    """A column as we call it, whatever a spreadsheet made of its capitals and blanks."""
+    plain = column.strip().casefold()
+    return plain if plain in MANIFEST else column
 
 
 def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"name", "embryo", "section"} - set(reader.fieldnames or ())
-            rows = [] if missing else [row for row in reader if (row["name"] or "").strip()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read as a table ({error}); expected CSV in UTF-8 with the "
-            "columns name, embryo, section. Export it again, or remove it."
-        ) from error
-    if missing:
-        raise InputError(
-            f"{str(path)!r} lacks the columns {', '.join(sorted(missing))}; expected name, "
-            "embryo, section. Add them, or remove the file."
-        )
+    rows, _ = _rows_of(path, MANIFEST)
     table: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for row in filter(lambda row: row["name"].strip(), rows):
         name = _without_suffix(row["name"].strip())
-        whole = {key: row[key] or "" for key in ("name", "embryo", "section")}
+        whole = {key: row[key] for key in MANIFEST}
         if table.setdefault(name, whole)["embryo"].strip() != whole["embryo"].strip():
             raise InputError(
                 f"{str(path)!r} says of {name!r} both embryo {table[name]['embryo']!r} and "

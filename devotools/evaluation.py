@@ -113,13 +113,24 @@ def _truth(pair: ImageMaskPair) -> tuple[np.ndarray, np.ndarray]:
     mask = read_mask(pair.mask)
     if pair.labels is not None:
         labels = read_labels(pair.labels)
-        check_same_shape(
-            mask, labels, (f"mask {str(pair.mask)!r}", f"label image {str(pair.labels)!r}")
-        )
+        names = (f"mask {str(pair.mask)!r}", f"label image {str(pair.labels)!r}")
+        check_same_shape(mask, labels, names)
+        _check_agree(mask, labels > 0, names)
         return mask, labels
     pieces = label(mask, connectivity=1)
     areas = np.bincount(pieces.ravel())
     return mask, np.where(areas[pieces] >= MIN_TRUE_AREA, pieces, 0)
+
+
+def _check_agree(mask: np.ndarray, labelled: np.ndarray, names: tuple[str, str]) -> None:
+    """Refuse a mask and labels of one section that contradict each other in most pixels."""
+    agreed = (mask == labelled).mean()
+    if agreed < 0.5:
+        raise InputError(
+            f"{names[0]} and {names[1]} agree in {agreed:.0%} of their pixels; expected nearly "
+            "all, since both say where the nuclei of one section are. Look which of them is "
+            "inverted, or of another section."
+        )
 
 
 def _row(name: str, mask: np.ndarray, predicted: np.ndarray, matches: Matches) -> dict[str, Any]:

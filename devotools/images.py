@@ -47,6 +47,7 @@ MAX_PAGES = 1000  # more are a stack, which is refused without counting them all
 MAX_RATIO = 2000  # zlib packs emptiness a thousand times; a file that claims more lies
 FREE_BYTES = 2**27  # what a small file may claim, whatever its ratio
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
+OUTLIER = 1e-3  # percentiles that span less of the range tell that a few values lie far off
 LEAST_SPAN = 1e-6  # of the largest value: less is rounding, not contrast
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
@@ -79,8 +80,9 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Whole numbers are divided by the maximum of their dtype, so an 8-bit and a 16-bit copy of a
     picture agree. Floats inside [0, 1] stay as they are; others, and whole numbers below zero,
-    are stretched from their minimum to their maximum. Colour becomes luminance (ITU-R BT.709);
-    transparency is ignored. Reads PNG, JPEG, TIFF, BMP, GIF and WebP.
+    are stretched from their minimum to their maximum, but for single values a thousand times
+    farther off than all the rest, such as a detector's code for *no value*. Colour becomes
+    luminance (ITU-R BT.709); transparency is ignored. Reads PNG, JPEG, TIFF, BMP, GIF and WebP.
 
     Raises :class:`InputError` when the file is missing, empty, truncated, not an image, a stack,
     or holds NaN. Taught in lesson 01.
@@ -150,8 +152,20 @@ def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f" and 0 <= low and high <= 1:
         return array.astype(np.float32)
+    low, high = without_outliers(low, high, array)
     span = high - low or 1.0  # a constant picture becomes 0, not a division by zero
-    return ((array.astype(np.float64) - low) / span).astype(np.float32)
+    return np.clip((array.astype(np.float64) - low) / span, 0, 1).astype(np.float32)
+
+
+def without_outliers(low: float, high: float, sample: np.ndarray) -> tuple[float, float]:
+    """``low`` and ``high``, or the percentiles of a sample where these are a thousandth of that.
+
+    One pixel of 1e30 would leave no contrast to all the others.
+    """
+    inner_low, inner_high = map(float, _percentiles(sample, (1, 99.8)))
+    if 0 < inner_high - inner_low < OUTLIER * (high - low):
+        return inner_low, inner_high
+    return low, high
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:
@@ -272,7 +286,8 @@ def silent_tifffile() -> Iterator[None]:
 def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
+            # A camera's JPEG (MPO) has small previews behind its picture.
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
                 raise _stack_error(path, f"{picture.n_frames} frames")
             if picture.mode in COLOURED and (as_shown or picture.mode != "P"):
                 picture = picture.convert("RGB")
@@ -367,8 +382,9 @@ def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarr
         return np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
     if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and array.dtype.kind == "u":
         return _without_ink(np.moveaxis(array, axes.index("S"), -1)), axes.replace("S", "") + "S"
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
-        return ~array, axes  # 0 is white; not so for bool, where tifffile's writer merely says it
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "ub":
+        said_only = array.dtype == bool and page.software.startswith("tifffile")  # by its writer
+        return array if said_only else ~array, axes  # 0 is white
     return array, axes
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +53,17 @@ class Recipe:
 
 
 def train_on_folder(
-    data: str | Path, out: str | Path, recipe: Recipe | None = None
+    data: str | Path,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    remark: Callable[[str], object] | None = None,
 ) -> tuple[History, Split]:
     """Train on ``data`` (``images/``, ``masks/``, perhaps ``manifest.csv``); save to ``out``.
 
     Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
-    the best weights so far; nothing is saved when no epoch was finished. Raises
+    the best weights so far; nothing is saved when no epoch was finished. ``remark`` is called
+    before the training with what makes its score too good. Raises
     :class:`~devotools._validate.InputError` before any work where it can, and when the training
     diverges: then the best weights until there are saved all the same. Taught in lesson 06.
     """
@@ -67,9 +74,12 @@ def train_on_folder(
         raise InputError(
             f"val is {recipe.val}; expected more than 0: the best weights are chosen by it."
         )
+    if remark is not None and (said := _without_embryo(split)):
+        remark(said)
     seed_everything(recipe.seed)
     model = start_model(recipe.init)
     check_channels(model)
+    _check_room(out, model)
     model.working_side = model.working_side or round(ZOOM * recipe.size)
     diameters = _diameters_of(split.train, "training") + _diameters_of(split.val, "validation")
     if model.working_nucleus is None:
@@ -127,12 +137,44 @@ def _check_target(out: Path) -> None:
             f"--out {str(out)!r} ends in {out.suffix!r}; expected .safetensors. "
             f"Name it for example {out.stem + '.safetensors'!r}."
         )
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    parent = _existing_parent(out)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise InputError(
             f"--out {str(out)!r} cannot be written: {str(parent)!r} is no folder, or one you may "
             "not write to. Choose another."
         )
+
+
+def _check_room(out: Path, model: ResNet18FPN) -> None:
+    """Know before the training that the disk holds the weights."""
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    free = shutil.disk_usage(_existing_parent(out)).free
+    if free < needed:
+        raise InputError(
+            f"--out {str(out)!r} will have {needed / 2**20:.0f} MiB, and its disk has "
+            f"{free / 2**20:.0f} MiB left; expected more than that. Make room, or choose another "
+            "disk."
+        )
+
+
+def _existing_parent(out: Path) -> Path:
+    return next(folder for folder in out.absolute().parents if folder.exists())
+
+
+def _without_embryo(split: Split) -> str:
+    """What to say of sections whose embryo nobody names; nothing where all are named."""
+    pairs = [*split.train, *split.val, *split.test]
+    unnamed = [pair.name for pair in pairs if pair.embryo is None]
+    if not unnamed:
+        return ""
+    said = "no manifest.csv names the embryos"
+    if len(unnamed) < len(pairs):
+        share = f"{len(unnamed)} of {len(pairs)} sections"
+        said = f"manifest.csv names no embryo for {share}, for example {unnamed[0]!r}"
+    return (
+        f"{said}, so each of these pictures counts as one: sections of the same embryo may stand "
+        "on both sides, and the score is then too good."
+    )
 
 
 def _diameters_of(pairs: list[ImageMaskPair], side: str) -> list[float]:

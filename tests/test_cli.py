@@ -13,7 +13,7 @@ import torch
 from helpers import Bright, draw_discs, files_under, picture_of, run_command, write_dataset
 from PIL import Image
 
-from devotools import __version__, pipeline
+from devotools import InputError, __version__, pipeline
 from devotools import model as model_module
 from devotools.images import read_image, read_labels, write_image, write_labels
 from devotools.model import ResNet18FPN, save_model
@@ -595,6 +595,36 @@ def test_training_without_a_manifest_says_what_that_means(devotools, monkeypatch
         told.append("no manifest.csv names the embryos" in complaints)
         (data / "manifest.csv").unlink(missing_ok=True)
     assert told == [False, True]
+
+
+def test_sections_that_a_manifest_leaves_out_are_told_before_the_training(
+    devotools, monkeypatch, tmp_path
+):
+    data = write_dataset(tmp_path / "data")
+    manifest = data / "manifest.csv"
+    rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(rows[:-1]) + "\n")
+
+    def no_training(*_, **__):
+        raise InputError("not now")
+
+    monkeypatch.setattr("devotools.recipe.fit", no_training)
+    options = ("--out", tmp_path / "a.safetensors", "--size", 32, "--device", "cpu")
+    code, _, complaints = devotools("train", "--data", data, *options, "--seed", 2**70)
+    assert code == 2
+    assert f"names no embryo for 1 of {len(rows) - 1} sections, for example" in complaints
+
+
+def test_a_disk_without_room_is_told_before_the_training(devotools, monkeypatch, tmp_path):
+    data = write_dataset(tmp_path / "data")
+    full = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    monkeypatch.setattr("devotools.recipe.fit", None)  # not reached
+    options = ("--out", tmp_path / "new" / "a.safetensors", "--size", 32, "--device", "cpu")
+    code, _, complaints = devotools("train", "--data", data, *options)
+    assert code == 2
+    assert "its disk has 1 MiB left; expected more" in complaints
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_training_stopped_too_soon_says_so(devotools, monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from devotools._validate import InputError
 from devotools.augment import eval_transform, train_transform
 from devotools.datasets import (
     NucleusDataset,
+    add_to_manifest,
     make_loader,
     read_dataset,
     split_by_embryo,
@@ -143,6 +144,23 @@ def test_manifests_of_many_kinds(small, text):
     assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", 3), ("E1", 4)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name;embryo;section\na;E1;3\nday.2;E1;4\n",
+        "name\tembryo\tsection\na\tE1\t3\nday.2\tE1\t4\n",
+        "\ufeffName; Embryo ;SECTION;Notiz\na;E1;3;gut, aber dunkel\nday.2;E1;4;\n",
+    ],
+)
+def test_manifests_of_other_countries_spreadsheets(small, text):
+    (small / "manifest.csv").write_text(text, encoding="utf-8")
+    assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", 3), ("E1", 4)]
+    add_to_manifest(small / "manifest.csv", [{"name": "z", "embryo": "E2", "section": "1"}])
+    assert [p.embryo for p in read_dataset(small)] == ["E1", "E1"]
+    mark = next(mark for mark in ";\t" if mark in text)
+    assert mark.join(["z", "E2", "1"]) in (small / "manifest.csv").read_text(encoding="utf-8")
+
+
 def test_a_manifest_may_leave_gaps(small):
     (small / "manifest.csv").write_text("name,embryo,section\na,,\nb,E1,1\n")
     assert [(p.embryo, p.section) for p in read_dataset(small)] == [(None, None)] * 2
@@ -153,9 +171,9 @@ def test_a_manifest_may_leave_gaps(small):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"name,embryo\na,E1\n", "lacks the columns section; expected name, embryo, section"),
-        (b"name;embryo;section\na;E1;1\n", "lacks the columns"),
-        (b"", "lacks the columns embryo, name, section"),
+        (b"name,embryo\na,E1\n", "lacks the columns section and has name, embryo; expected"),
+        (b"Bild;embryo;section\na;E1;1\n", "lacks the columns name and has Bild, embryo, section"),
+        (b"", "lacks the columns name, embryo, section and has none"),
         ("name,embryo,section\nä,E,1".encode("latin-1"), "cannot be read as a table"),
         ("name,embryo,section\na,E,1".encode("utf-16"), "cannot be read as a table"),
         (b"name,embryo,section\nc,E1,1\n", r"names 1 sections, .*'c', and none .*'a'"),

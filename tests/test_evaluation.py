@@ -56,6 +56,13 @@ def test_labels_are_preferred_to_the_pieces_of_the_mask(tmp_path):
     assert (b["recall"], b["precision"]) == (1, 1)
 
 
+def test_a_mask_that_its_labels_contradict_is_refused(tmp_path):
+    three = draw_discs()
+    write(tmp_path, "a", picture=picture_of(three), mask=three == 0, labels=three)
+    with pytest.raises(InputError, match=r"a\.png' and label image .* agree in 0%.*inverted"):
+        evaluate(Bright(), tmp_path)
+
+
 def test_touching_true_nuclei_of_a_mask_are_one_piece(tmp_path):
     corner = np.zeros((64, 64), int)
     corner[10:20, 10:20] = corner[20:30, 20:30] = 1  # by a corner: two

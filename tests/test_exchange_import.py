@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import time
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -20,7 +21,14 @@ from devotools import InputError, exchange
 from devotools.datasets import read_dataset
 from devotools.exchange import clean_mask, import_folder, read_rois, rois_to_labels, unpack
 from devotools.exchange.rois import read_roi
-from devotools.images import read_image, read_labels, read_mask, write_image, write_labels
+from devotools.images import (
+    read_image,
+    read_labels,
+    read_mask,
+    stretch_contrast,
+    write_image,
+    write_labels,
+)
 
 LABELS = draw_discs()
 MASK = np.where(LABELS > 0, 255, 0).astype(np.uint8)
@@ -182,6 +190,38 @@ def test_deep_and_coloured_pictures_lose_nothing(put, bring, tmp_path):
     assert (tifffile.imread(out / "deep.tif") == deep).all()
     grey = colour @ np.array([0.2125, 0.7154, 0.0721]) / 255
     assert np.allclose(read_image(out / "colour.tif"), grey, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor"),
+    [
+        *((np.int64, 1), (np.uint32, 1), (np.int32, 257), (np.uint16, 1)),
+        *((np.float32, 1e-6), (np.float32, 1e-4), (np.float64, 100)),
+    ],
+)
+def test_eight_bits_in_a_wider_type_keep_their_levels(put, bring, tmp_path, dtype, factor):
+    """255 of 2**63 steps are nothing in 16 bits: the picture would be black."""
+    grey = np.random.default_rng(0).integers(20, 200, LABELS.shape)
+    put(image=None)
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", (grey * factor).astype(dtype))
+    assert bring().refused == []
+    (written,) = (tmp_path / "out" / "images").iterdir()
+    stored = stretch_contrast(read_image(written))
+    assert np.allclose(stored, stretch_contrast(grey / 255), atol=2e-3)
+    assert len(np.unique(stored)) > 160
+
+
+def test_a_dead_link_is_a_row(put, bring, tmp_path):
+    put()
+    (tmp_path / "images" / "gone.png").symlink_to("nowhere.png")
+    assert "no mask has its name" in reasons(bring())["gone.png"]
+
+
+def test_accents_are_one_however_they_are_written(put, bring):
+    composed, taken_apart = (unicodedata.normalize(form, "zebré") for form in ("NFC", "NFD"))
+    put(composed, mask_name=taken_apart)
+    assert len(bring().imported) == 1
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,41 @@ def test_ink_is_turned_into_light(tmp_path):
     np.testing.assert_allclose(read_image(path), 1 - RAMP / 255, atol=1e-7)
 
 
+@pytest.mark.parametrize("compression", ["raw", "group4"])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_one_bit_masks_say_which_value_is_white(tmp_path, compression, white_is_zero):
+    mask = RAMP > 100
+    stored = ~mask if white_is_zero else mask
+    Image.fromarray(stored).save(
+        tmp_path / "a.tif", compression=compression, tiffinfo={262: 0 if white_is_zero else 1}
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        said = (tiff.pages[0].asarray() == 1) ^ (tiff.pages[0].photometric == 0)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), said)
+
+
+def test_the_writer_of_tifffile_says_of_every_bool_that_white_is_zero(tmp_path):
+    path = save_tiff(tmp_path / "a.tif", RAMP > 100)
+    np.testing.assert_array_equal(read_mask(path), RAMP > 100)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, 1e30])
+def test_one_value_far_off_takes_no_contrast_from_the_others(tmp_path, value):
+    """A detector's code for *no value*."""
+    ramp = np.tile(RAMP, (10, 10)).astype(np.float32)
+    picture = ramp.copy()
+    picture[0, 0] = value
+    grey = read_image(save_tiff(tmp_path / "a.tif", picture))
+    assert 0 <= grey.min() < grey.max() <= 1
+    np.testing.assert_allclose(stretch_contrast(grey)[1:], stretch_contrast(ramp)[1:], atol=0.02)
+
+
+def test_the_previews_in_a_cameras_jpeg_are_no_stack(tmp_path):
+    picture, preview = (Image.new("RGB", (side, side), "gray") for side in (32, 8))
+    picture.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+    assert read_image(tmp_path / "a.jpg").shape == (32, 32)
+
+
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [

@@ -402,7 +402,8 @@ def test_memory_does_not_grow_with_the_sections(tmp_path):
         ({"resolution": (254_000, 254_000), "resolutionunit": "inch"}, 0.1, None, "resolution"),
         ({"resolution": (72, 72), "resolutionunit": "inch"}, None, None, "352.8 µm.*screens"),
         ({"resolution": (96, 96), "resolutionunit": "inch"}, None, None, "264.6 µm.*screens"),
-        ({"resolution": (1, 1), "resolutionunit": "centimeter"}, None, None, "screens or printers"),
+        ({"resolution": (4800, 4800), "resolutionunit": "inch"}, None, None, "5.292 µm.*scanners"),
+        ({"resolution": (1, 1), "resolutionunit": "centimeter"}, None, None, "for screens"),
         ({"resolution": (1, 1), "resolutionunit": "none"}, None, None, "no pixel size in the file"),
         ({}, None, None, "no pixel size in the file"),
         (

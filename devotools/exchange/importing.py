@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
@@ -24,13 +25,16 @@ from devotools.exchange.stacks import is_stack
 from devotools.images import (
     CONVERT,
     MICROSCOPE_SUFFIXES,
+    contrast_range,
     is_image,
     read_image,
+    stretch_contrast,
     write_image,
     write_labels,
     write_mask,
 )
 
+LEAST_LEVELS = 4096  # steps of brightness that a picture keeps
 COLUMNS = ["image", "mask", "name", "embryo", "status", "reason"]
 ROI_SUFFIXES = {".roi", ".zip"}
 MARKS = r"(cp[_-]?masks?|masks?|labels?|seg|rois?|roi[_-]?set)"  # what tools add to a name
@@ -187,14 +191,14 @@ def _files(root: Path, *, but: Path) -> list[Path]:
     """Every file below a folder, without hidden ones, results, and the other folder in it."""
     inner = but.resolve() if root.resolve() in but.resolve().parents else None
     return [
-        path
-        for path in own_files(root)
-        if path.is_file() and (inner is None or inner not in path.resolve().parents)
+        path for path in own_files(root) if inner is None or inner not in path.resolve().parents
     ]
 
 
 def _key(path: Path, root: Path) -> Key:
-    return path.relative_to(root).parent.as_posix(), path.stem
+    """Sub-folder and name; letters with accents are one, however a system writes them."""
+    folder = path.relative_to(root).parent.as_posix()
+    return unicodedata.normalize("NFC", folder), unicodedata.normalize("NFC", path.stem)
 
 
 def _inside(path: Path, root: Path) -> str:
@@ -290,15 +294,31 @@ def _remark(truth: np.ndarray) -> str:
     return f"look: {share:.0%} of it is nucleus; is it inverted?" if share > 0.5 else ""
 
 
+def _in_sixteen_bits(grey: np.ndarray) -> np.ndarray:
+    """A picture (H, W) in [0, 1] as uint16; stretched where 16 bits would keep little of it.
+
+    Such as 8 bits in a file of 32, whose 255 is nearly black.
+    """
+    low, high = contrast_range(grey)
+    if not _is_whole(grey.astype(np.float64) * 65535) and high - low < LEAST_LEVELS / 65535:
+        grey = stretch_contrast(grey)
+    return np.round(grey.astype(np.float64) * 65535).astype(np.uint16)
+
+
+def _is_whole(steps: np.ndarray) -> bool:
+    """Whether rounding to whole numbers takes nothing from a picture."""
+    rounded = np.round(steps)
+    becomes_flat = rounded.min() == rounded.max() and steps.min() < steps.max()
+    return bool(np.abs(rounded - steps).max() < 5e-3 and not becomes_flat)
+
+
 def _write_section(out: Path, name: str, section: Section) -> None:
     grey, truth, labels = section
-    counts = np.round(grey * 255)
-    if np.abs(counts - grey * 255).max() < 1e-3:  # it was an 8-bit picture
+    if _is_whole(grey.astype(np.float64) * 255):  # it was an 8-bit picture
         write_image(out / "images" / f"{name}.png", grey)
     else:
         (out / "images").mkdir(exist_ok=True)
-        deep = np.round(grey.astype(np.float64) * 65535).astype(np.uint16)
-        tifffile.imwrite(out / "images" / f"{name}.tif", deep, compression="zlib")
+        tifffile.imwrite(out / "images" / f"{name}.tif", _in_sixteen_bits(grey), compression="zlib")
     write_mask(out / "masks" / f"{name}.png", truth)
     if labels is not None:
         write_labels(out / "labels" / f"{name}.tif", labels)

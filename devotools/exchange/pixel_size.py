@@ -20,10 +20,13 @@ WRITTEN_UM |= {"nanometer": 1e-3, "nanometre": 1e-3, "angstrom": 1e-4, "ångstr�
 WRITTEN_UM |= {"millimeter": 1e3, "millimetre": 1e3, "inches": 25_400.0}
 WRITTEN_UM |= {f"{name}s": size for name, size in WRITTEN_UM.items() if len(name) > 2}
 NO_UNITS = {"", "pixel", "pixels", "px"}
+TAGS = "resolution tags"
 TAG_UNITS = {2: "inch", 3: "cm"}  # the TIFF tag ResolutionUnit; 1 means that there is no unit
 # Larger pixels than this hold a whole nucleus. Such a number is the 72 or 96 dots per inch of a
 # screen, or the 300 of a printer (353, 265 and 85 µm), that some program wrote as a matter of form.
 MAX_PIXEL_UM = 10.0
+# Plain tags also tell at how many dots per inch a film or a print was scanned: up to 12,800, 2 µm.
+MAX_TAGGED_UM = 1.0
 SQUARE = 0.01  # sides that differ by less are one length that was rounded
 
 
@@ -40,9 +43,10 @@ def read_pixel_size(path: str | Path) -> tuple[float | None, str]:
     """Read the micrometres along one side of a pixel, or None, and where the number comes from.
 
     OME metadata count first, then ImageJ's unit, then resolution tags in inches or centimetres.
-    A number above 10 µm is a setting for screens or printers and is not believed. Where pixels are
-    not square there is no one size: None, and the source says so; resample the picture, or
-    measure in pixels. PNG and JPEG know dots per inch only: None.
+    A number above 10 µm is a setting for screens or printers and is not believed, nor one above
+    1 µm in plain resolution tags, where scanners write theirs. Where pixels are not square there
+    is no one size: None, and the source says so; resample the picture, or measure in pixels. PNG
+    and JPEG know dots per inch only: None.
 
     Raises :class:`~devotools._validate.InputError` when the file cannot be read.
 
@@ -68,7 +72,7 @@ def size_of(tiff: tifffile.TiffFile) -> PixelSize:
     for name, reader in (
         ("OME metadata", _from_ome),
         ("ImageJ metadata", _from_imagej),
-        ("resolution tags", _from_tags),
+        (TAGS, _from_tags),
     ):
         sides = reader(tiff)
         if sides is not None:
@@ -152,8 +156,8 @@ def _believed(name: str, x: float, y: float, z: float | None) -> PixelSize:
     """The sizes, where they can be those of a microscope."""
     if not (isfinite(x) and isfinite(y) and x > 0 and y > 0):
         return PixelSize(None, None, f"{name}: {x:g} x {y:g} µm is no size of a pixel, ignored")
-    if max(x, y) > MAX_PIXEL_UM:
-        why = "a setting for screens or printers, or no microscope's; ignored"
+    if max(x, y) > (MAX_TAGGED_UM if name == TAGS else MAX_PIXEL_UM):
+        why = "a setting for screens, printers or scanners, or no microscope's; ignored"
         return PixelSize(None, None, f"{name}: {max(x, y):.4g} µm a pixel is {why}")
     if abs(x - y) > SQUARE * max(x, y):
         why = "the pixels are not square; resample the picture, or measure in pixels"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devotools._listing import files_below, holds_results, may_be_read, own_files
 from devotools._validate import InputError, as_paths
-from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, is_image
+from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, TIFF_SUFFIXES, is_image
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,24 @@ def _why_none(paths: Sequence[str | Path]) -> str:
 def output_names(relatives: Sequence[Path]) -> list[Path]:
     """Names without suffix, none twice, as results are called.
 
-    Names are compared without regard to case, as some file systems do.
+    Names are compared without regard to case, as some file systems do. A TIFF may be a stack, whose
+    overlays get a folder of its name: where a folder of pictures has that name, it gets another.
 
     >>> [str(name) for name in output_names([Path("a.png"), Path("a.jpg"), Path("b.png")])]
     ['a_png', 'a_jpg', 'b']
+    >>> [str(name) for name in output_names([Path("a.tif"), Path("a/0000.png")])]
+    ['a_tif', 'a/0000']
     """
     stems = Counter(_key(path.with_suffix("")) for path in relatives)
+    folders = {_key(parent) for path in relatives for parent in path.parents}
     outputs, taken = [], set()
     for path in relatives:
         name = path.with_suffix("")
-        if stems[_key(name)] > 1:
+        claimed = folders if path.suffix.lower() in TIFF_SUFFIXES else set()
+        if stems[_key(name)] > 1 or _key(name) in claimed:
             name = path.with_name(f"{path.stem}_{path.suffix.lstrip('.')}")
         number, candidate = 1, name
-        while _key(candidate) in taken:
+        while _key(candidate) in taken | claimed:
             number += 1
             candidate = name.with_name(f"{name.name}_{number}")
         taken.add(_key(candidate))

@@ -41,6 +41,7 @@ from devotools.images import (
     one_sentence,
     replace_file,
     to_grey,
+    without_outliers,
 )
 from devotools.inference import HALO, TILE, predict_stretched
 from devotools.measure import measure_nuclei
@@ -114,10 +115,11 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
     """Open a large picture. A TIFF is mapped to memory; others are decoded at their own depth."""
     with one_sentence(f"{str(path)!r}"):
         array = _map_tiff(path) if is_tiff(path) else _decode(path)
-        pixels = Pixels(array, _value_range(array))
-    step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
-    sample = Pixels(array[::step, ::step], pixels.value_range).grey(slice(None), slice(None))
-    yield Pixels(array, pixels.value_range, contrast_range(sample))
+        step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
+        few = array[::step, ::step]
+        value_range = _value_range(array, few)
+    sample = Pixels(few, value_range).grey(slice(None), slice(None))
+    yield Pixels(array, value_range, contrast_range(sample))
 
 
 def _map_tiff(path: Path) -> np.ndarray:
@@ -154,7 +156,7 @@ def _of_any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _value_range(array: np.ndarray) -> tuple[float, float] | None:
+def _value_range(array: np.ndarray, sample: np.ndarray) -> tuple[float, float] | None:
     """The range of a picture whose dtype does not say it, strip by strip."""
     if array.dtype.kind in "ub":
         return None
@@ -165,7 +167,7 @@ def _value_range(array: np.ndarray) -> tuple[float, float] | None:
             raise InputError("it holds NaN or infinity; expected finite numbers. Export it again.")
         low, high = min(low, float(strip.min())), max(high, float(strip.max()))
     by_dtype = low >= 0 and (array.dtype.kind == "i" or high <= 1)
-    return None if by_dtype else (low, high)
+    return None if by_dtype else without_outliers(low, high, sample)
 
 
 # --- windows -------------------------------------------------------------------------------------
