@@ -35,7 +35,7 @@ from devotools import ResNet18FPN, save_model, seed_everything, segmentation_los
 from devotools.augment import eval_transform
 from devotools.datasets import to_tensors
 from devotools.images import replace_file, stretch_contrast
-from devotools.metrics import THRESHOLD, Matches, iou_score, match_instances
+from devotools.metrics import Matches, iou_score, match_instances
 from devotools.model import SUMS, load_model
 from devotools.predict import label_nuclei, predict_probabilities
 from devotools.runtime import choose_device
@@ -47,7 +47,6 @@ WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
-VALIDATION_SIDE = 384  # longest side of a section while weights are chosen
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 CHECKPOINT_SECONDS = 300
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
@@ -58,15 +57,6 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=10_000, help="training steps of 8 crops")
     parser.add_argument("--pool", type=int, default=20_000, help="drawn sections to learn from")
-    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
-    parser.add_argument(
-        "--hard",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of each batch that comes from the quarter of the sections that the weights of "
-        "--start find worst",
-    )
     parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
@@ -85,12 +75,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    arguments = parser.parse_args(words)
-    if not 0 <= arguments.hard <= 1:
-        parser.error(f"--hard is {arguments.hard:g}; expected a share from 0 to 1.")
-    if arguments.hard and arguments.start is None:
-        parser.error("--hard asks the weights of --start which sections are hard; name some.")
-    return arguments
+    return parser.parse_args(words)
 
 
 # --- drawings ----------------------------------------------------------------------------------
@@ -119,20 +104,12 @@ class Drawings:
     def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
         self.images, self.labels, self.seed = images, labels, seed
         self.transform = train_transform(SIZE, seed)
-        self.hard, self.share = np.empty(0, np.int64), 0.0
-
-    def prefer(self, hard: np.ndarray, share: float) -> None:
-        """From now on, take ``share`` of each batch from the sections with these indices."""
-        self.hard, self.share = hard, share
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Training batch ``step``: images and masks, (BATCH, 1, SIZE, SIZE) float32."""
         rng = np.random.default_rng([self.seed, step])
         self.transform.set_random_seed(int(rng.integers(2**31)))
-        chosen = rng.integers(len(self.images), size=BATCH)
-        preferred = round(self.share * BATCH)
-        chosen[:preferred] = rng.choice(self.hard, preferred) if preferred else ()
-        items = [self._item(i, self.transform) for i in chosen]
+        items = [self._item(i, self.transform) for i in rng.integers(len(self.images), size=BATCH)]
         return torch.stack([image for image, _ in items]), torch.stack([mask for _, mask in items])
 
     def _item(self, index: int, transform) -> tuple[Tensor, Tensor]:
@@ -176,12 +153,11 @@ class Training:
         self.model = model.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
         self.best = clone(self.averaged.module)
-        self.pool = {}  # which sections are hard, once that is known
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=arguments.learning_rate, weight_decay=1e-2
         )
         self.peak = arguments.learning_rate
-        keys = ("steps", "pool", "first", "hard", "learning_rate", "averaging", "seed", "start")
+        keys = ("steps", "pool", "learning_rate", "averaging", "seed", "start")
         self.settings = {key: getattr(arguments, key) for key in keys}
 
     def learn(self, images: Tensor, masks: Tensor) -> float:
@@ -204,7 +180,6 @@ class Training:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        tensors |= {f"pool.{k}": v for k, v in self.pool.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
         keys = ("step", "minutes", "best_iou", "history", "commit", "settings")
@@ -222,13 +197,13 @@ class Training:
             if card["settings"] != self.settings:
                 return False
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        parts = {name: {} for name in ("model", "averaged", "best", "optimizer", "pool")}
+        parts = {name: {} for name in ("model", "averaged", "best", "optimizer")}
         for name, value in tensors.items():
             part, _, key = name.partition(".")
             parts[part][key] = value
         self.model.load_state_dict(parts["model"])
         self.averaged.load_state_dict(parts["averaged"])
-        self.best, self.pool = parts["best"], parts["pool"]
+        self.best = parts["best"]
         self._resume_optimizer(parts["optimizer"])
         for key in ("step", "minutes", "best_iou", "history", "commit"):
             setattr(self, key, card[key])
@@ -249,17 +224,6 @@ def one_cycle(done: float, peak: float) -> float:
     return peak * max(1e-3, 0.5 + 0.5 * np.cos(np.pi * (done - 0.1) / 0.9))
 
 
-def hardest(model: ResNet18FPN, drawings: Drawings) -> np.ndarray:
-    """Indices of the quarter of the sections in which ``model`` has the lowest IoU."""
-    images = (image / np.float32(255) for image in drawings.images)
-    answers = predict_probabilities(model, images, scale=VALIDATION_SIDE / SIZE)
-    pairs = zip(
-        tqdm(answers, total=len(drawings.images), desc="judging"), drawings.labels, strict=True
-    )
-    ious = [iou_score(labels > 0, probability >= THRESHOLD) for probability, labels in pairs]
-    return np.argsort(ious, kind="stable")[: len(ious) // 4]
-
-
 def clone(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the weights."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -268,7 +232,7 @@ def clone(model: nn.Module) -> dict[str, Tensor]:
 def train(training: Training, drawings: Drawings, validation: Drawings, checkpoint: Path) -> None:
     """Train to the end, validating twenty times, saving every five minutes."""
     every = max(1, training.steps // 20)
-    batches = validation.whole(VALIDATION_SIDE)
+    batches = validation.whole(384)
     saved = started = time.monotonic()
     before, losses = training.minutes, []
     with tqdm(total=training.steps, initial=training.step, desc="training", unit="step") as bar:
@@ -424,13 +388,8 @@ def main() -> None:
     if training.resume(checkpoint):
         print(f"going on from step {training.step} of {training.steps}")
     workers = os.cpu_count() or 1
-    drawings = Drawings(*draw_many(arguments.first, arguments.pool, workers), arguments.seed)
+    drawings = Drawings(*draw_many(0, arguments.pool, workers), arguments.seed)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
-    if arguments.hard:
-        if not training.pool:
-            judge = load_model(arguments.start)
-            training.pool = {"hard": torch.from_numpy(hardest(judge, drawings))}
-        drawings.prefer(training.pool["hard"].numpy(), arguments.hard)
     train(training, drawings, validation, checkpoint)
     finish(training, validation, arguments.out)
     checkpoint.unlink()
