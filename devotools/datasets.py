@@ -223,7 +223,7 @@ def _rows_of(path: Path, needed: Sequence[str]) -> tuple[list[dict[str, str]], s
             "again with this encoding, or move it away."
         ) from error
     if missing := [column for column in needed if column not in columns]:
-        found = ", ".join(columns) or "none"
+        found = ", ".join(columns)[:100] or "none"  # of a damaged file they may be long
         raise InputError(
             f"{str(path)!r} lacks the columns {', '.join(missing)} and has {found}; expected "
             "name, embryo, section. Mend its first line; without a manifest, sections of one "
