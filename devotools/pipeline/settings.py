@@ -207,8 +207,6 @@ def _remedy(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         words.append(f"DEVOTOOLS_BFLOAT16={int(then['precision'] == 'bfloat16')}")
     if then["threads"] and then["threads"] != now["threads"]:
         words.append(f"OMP_NUM_THREADS={then['threads']}")
-    if not words:
-        return ""
     return f" To calculate as then on such a processor, put {' '.join(words)} before the command."
 
 
