@@ -100,7 +100,9 @@ class LabelFolder:
 
     def _check_same_picture(self, number: int, file: Path) -> None:
         stored = self._stored("images", number)
-        if stored is None or (stored.name == file.name and cmp(stored, file, shallow=False)):
+        if stored is None or stored.samefile(file):
+            return
+        if stored.name == file.name and cmp(stored, file, shallow=False):
             return
         raise InputError(
             f"{str(self.out)!r} already holds a picture {stored.name!r} that is not "
