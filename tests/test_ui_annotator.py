@@ -206,7 +206,7 @@ def test_a_manifest_of_a_spreadsheet_is_continued(folder, start):
     assert rows == ["name,embryo,section", "other,e0,", f"{name},e1,0"]
 
 
-@pytest.mark.parametrize("text", ["name;embryo;section\n", "name,embryo\na,b,c\n", "\xe4"])
+@pytest.mark.parametrize("text", ["Bild;embryo;section\n", "name,embryo\na,b,c\n", "\xe4"])
 def test_a_manifest_that_is_no_table_is_a_sentence(folder, text):
     pictures, out = folder / "pictures", folder / "data"
     out.mkdir()
