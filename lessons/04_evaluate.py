@@ -477,12 +477,12 @@ for look, result in stored.items():
 # %% [markdown]
 # So what became of the observation? Read the numbers with their spread, and say no more than they
 # do. In our short run the network was worse than the masks in both. Trained longer, on large, clear
-# nuclei of other embryos, it finds nuclei somewhat better than the masks show them. Of its outlines
-# no difference is seen, neither on the sections that it learned from nor on others: it is smaller
-# than its spread over the seeds. (A few seeds could hide a small one.) That is remarkable for a
-# pupil who only ever saw spoilt masks. But *less noisy* outlines are not what was measured. And
-# with the full look, which so few steps leave half taught, both outlines and finding are worse than
-# in the masks.
+# nuclei of other embryos, it finds nuclei somewhat better than the masks show them. Its outlines are
+# about as good as theirs, rather a hair worse than better: on other embryos the difference is
+# smaller than its spread over the seeds, on the sections that it learned from slightly larger. (A
+# few seeds cannot settle so small a difference.) To be as good is remarkable for a pupil who only
+# ever saw spoilt masks. But *less noisy* outlines are not what was measured. And with the full
+# look, which so few steps leave half taught, both outlines and finding are worse than in the masks.
 #
 # Two things work against each other. Errors that differ from nucleus to nucleus (a circle set a
 # little aside, now left, now right) average out: the network cannot guess them, so it settles in
