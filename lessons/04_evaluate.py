@@ -477,8 +477,8 @@ for look, result in stored.items():
 # %% [markdown]
 # So what became of the observation? Read the numbers with their spread, and say no more than they
 # do. In our short run the network was worse than the masks in both. Trained longer, on large, clear
-# nuclei of other embryos, it finds nuclei somewhat better than the masks show them. Its outlines are
-# about as good as theirs, rather a hair worse than better: on other embryos the difference is
+# nuclei of other embryos, it finds nuclei somewhat better than the masks show them. Its outlines
+# are about as good as theirs, rather a hair worse than better: on other embryos the difference is
 # smaller than its spread over the seeds, on the sections that it learned from slightly larger. (A
 # few seeds cannot settle so small a difference.) To be as good is remarkable for a pupil who only
 # ever saw spoilt masks. But *less noisy* outlines are not what was measured. And with the full
