@@ -420,7 +420,7 @@ def test_zip_holds_corrections_outlines_and_settings(one, tmp_path):
     assert settings == settings_of(app)
     assert (settings["threshold"], settings["scale"]) == (0.6, "auto")
     assert settings["corrected"] == {"discs.png": 1}
-    assert settings["command"].endswith("--out RESULTS --pixel-size 0.5 --threshold 0.6")
+    assert settings["command"].endswith("--pixel-size 0.5 --threshold 0.6 --rois")
 
 
 def test_picture_without_nuclei_has_no_outlines_but_everything_else(app, tmp_path):
