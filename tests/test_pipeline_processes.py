@@ -85,6 +85,21 @@ def test_killed_and_run_again_is_an_undisturbed_run(material, tmp_path):
     assert not [name for name in files_under(out) if "/." in f"/{name}"]
 
 
+def test_ctrl_c_with_workers_is_quiet_and_loses_nothing(material, tmp_path):
+    """A terminal sends it to the command and to each of its workers."""
+    out = tmp_path / "out"
+    process = start(material, out, "--workers", "2")
+    wait_for_lines(out, 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    last = start(material, out)
+    assert last.wait(300) == 1
+    last.stderr.close()
+    assert contents(out) == contents(material / "whole")
+
+
 @contextmanager
 def background(*command):
     """A process of Dask, stopped at the end."""

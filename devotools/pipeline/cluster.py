@@ -7,6 +7,8 @@ machine, so the results are the same. See docs/a-cluster.md for SLURM.
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,7 +64,12 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
                 ) as cluster,
                 Client(cluster) as client,
             ):
-                yield client
+                client.run(_leave_interrupts_to_us)
+                try:
+                    yield client
+                except KeyboardInterrupt:  # what Dask then says of its workers is no news
+                    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+                    raise
             return
         try:
             client = Client(scheduler, timeout=20)
@@ -73,6 +80,12 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
             ) from error
         with client:
             yield client
+
+
+def _leave_interrupts_to_us() -> None:
+    """In a worker: Ctrl-C reaches each process of a terminal, and the command ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
 
 
 def segment_on_cluster(
