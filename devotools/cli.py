@@ -45,6 +45,7 @@ def _number_option(*names: str, **more: Any) -> Any:
 ModelOption = Annotated[
     str, typer.Option("--model", help="A shipped model's name, or a .safetensors file.")
 ]
+STOPPED = 130  # exit code after Ctrl-C, as shells have it
 SMALL_NUCLEUS = 6  # pixels; below it somebody has typed micrometres
 LARGE_PIXEL = 5  # micrometres; above it somebody has typed nanometres
 DeviceOption = Annotated[
@@ -83,7 +84,11 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("devotools: stopped.", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)
+    except SystemExit as end:  # Typer has made one of a KeyboardInterrupt within a verb
+        if end.code == STOPPED:
+            typer.echo("devotools: stopped.", err=True)
+        raise
 
 
 def _version(wanted: bool) -> None:

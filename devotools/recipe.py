@@ -95,10 +95,12 @@ def train_on_folder(
         history = fit(model, train_loader, val_loader, config)
     except Diverged as error:
         if not error.history.best_epoch:
-            raise
+            said = f"{error} That was before the first epoch ended: {str(out)!r} was not written."
+            raise InputError(said) from error
         save_model(out, model, _card(recipe, split, error.history))
         best = error.history.best_epoch
-        raise InputError(f"{error} They are of epoch {best}, saved as {str(out)!r}.") from error
+        said = f"{error} They are of epoch {best}, saved as {str(out)!r}."
+        raise InputError(said) from error
     if history.best_epoch:
         save_model(out, model, _card(recipe, split, history))
     return history, split
@@ -183,8 +185,8 @@ def _diameters_of(pairs: list[ImageMaskPair], side: str) -> list[float]:
     if not diameters:
         raise InputError(
             f"none of the {len(pairs)} {side} masks has a nucleus; expected at least one. Label "
-            "some, check that the masks were saved with nucleus above 0, or, where only some "
-            "pictures show nuclei, take another --seed."
+            "some, check that the masks were saved with nucleus above 0 (and labels/, if there is "
+            "one, with ids), or, where only some pictures show nuclei, take another --seed."
         )
     return diameters
 
@@ -197,6 +199,8 @@ def _diameters(pair: ImageMaskPair) -> list[float]:
     mask, image = read_mask(pair.mask), read_image(pair.image)
     check_same_shape(image, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}"))
     regions = read_labels(pair.labels) if pair.labels else label(mask, connectivity=1)
+    names = (f"mask {str(pair.mask)!r}", f"label image {str(pair.labels)!r}")
+    check_same_shape(mask, regions, names)
     return [region.equivalent_diameter_area / max(mask.shape) for region in regionprops(regions)]
 
 

@@ -328,7 +328,9 @@ def test_an_interruption_keeps_what_was_done(devotools, monkeypatch, pictures, t
         return forward(self, image)
 
     monkeypatch.setattr(Bright, "forward", stop_at_the_second)
-    assert devotools("segment", pictures, "--out", tmp_path / "out")[0] == 130
+    code, _, complaints = devotools("segment", pictures, "--out", tmp_path / "out")
+    assert code == 130
+    assert "devotools: stopped." in complaints
     assert [row["image"] for row in rows_of(tmp_path / "out" / "images.csv")] == ["a.png"]
     assert len(rows_of(tmp_path / "out" / "nuclei.csv")) == 3
 
@@ -613,6 +615,29 @@ def test_sections_that_a_manifest_leaves_out_are_told_before_the_training(
     code, _, complaints = devotools("train", "--data", data, *options, "--seed", 2**70)
     assert code == 2
     assert f"names no embryo for 1 of {len(rows) - 1} sections, for example" in complaints
+
+
+def test_a_training_that_diverges_at_once_says_that_nothing_was_written(
+    devotools, monkeypatch, tmp_path
+):
+    data = write_dataset(tmp_path / "data")
+    options = ("--out", tmp_path / "a.safetensors", "--size", 32, "--device", "cpu")
+    code, _, complaints = devotools("train", "--data", data, *options, "--learning-rate", 1e30)
+    assert code == 2
+    assert "a.safetensors' was not written" in complaints
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_labels_of_another_size_are_refused_before_the_training(devotools, tmp_path):
+    data = write_dataset(tmp_path / "data")
+    (data / "labels").mkdir(exist_ok=True)
+    name = sorted((data / "masks").iterdir())[0].stem
+    write_labels(data / "labels" / f"{name}.tif", np.ones((5, 7), np.int32))
+    options = ("--out", tmp_path / "a.safetensors", "--size", 32, "--device", "cpu")
+    code, _, complaints = devotools("train", "--data", data, *options)
+    assert code == 2
+    assert "label image" in complaints
+    assert "expected the same rows and columns" in complaints
 
 
 def test_a_disk_without_room_is_told_before_the_training(devotools, monkeypatch, tmp_path):

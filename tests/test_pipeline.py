@@ -467,6 +467,12 @@ def test_a_picture_that_pillow_takes_for_a_bomb_is_a_mosaic(suffix, tmp_path, mo
     assert Image.MAX_IMAGE_PIXELS == 20_000
 
 
+def test_a_picture_that_is_named_in_two_ways_is_done_once(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(pictures)
+    jobs = wing.find_jobs([".", "../pictures", "../pictures/../pictures/00.png"], tmp_path / "out")
+    assert len(jobs) == 11
+
+
 def test_several_channels_are_a_row_with_a_remedy(tmp_path):
     (tmp_path / "in").mkdir()
     tifffile.imwrite(

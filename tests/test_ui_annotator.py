@@ -217,6 +217,18 @@ def test_a_manifest_that_is_no_table_is_a_sentence(folder, text):
     assert (out / "manifest.csv").read_bytes() == text.encode("latin-1")
 
 
+def test_what_is_refused_leaves_a_folder_that_can_be_trained_on(folder):
+    labelled = LabelFolder(folder / "pictures", folder / "data")
+    labels = np.ones(labelled.image(0).shape, np.int64)
+    labelled.save(0, labels)
+    with pytest.raises(InputError, match="expected ids"):
+        labelled.save(1, labels * 2**40)
+    for number in (-1, 3):
+        with pytest.raises(InputError, match=f"number is {number}; expected 0 to 2"):
+            labelled.save(number, labels)
+    assert len(read_dataset(folder / "data")) == 1
+
+
 def test_labels_of_another_size_are_not_saved(folder):
     pictures, out = folder / "pictures", folder / "data"
     with pytest.raises(InputError, match="expected the same rows and columns"):

@@ -53,7 +53,7 @@ def find_jobs(paths: str | Path | Sequence[str | Path], out: str | Path) -> list
             ]
         else:
             found.append((given, str(given), Path(given.name)))
-    found = list({path.absolute(): item for item in found for path in (item[0],)}.values())
+    found = list({os.path.abspath(item[0]): item for item in found}.values())  # without a/../
     named = Counter(image for _, image, _ in found)
     found = [(path, i if named[i] == 1 else str(path), name) for path, i, name in found]
     known = IMAGE_SUFFIXES | MICROSCOPE_SUFFIXES

@@ -79,14 +79,16 @@ class LabelFolder:
     def save(self, number: int, labels: np.ndarray) -> None:
         """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo.
 
-        Raises :class:`~devotools._validate.InputError` for another size, and for a manifest that
-        cannot be read.
+        Raises :class:`~devotools._validate.InputError` for another size, a number that no picture
+        has, and a manifest that cannot be read.
         """
         labels = check_labels(labels)
+        if not 0 <= number < len(self):
+            raise InputError(f"number is {number}; expected 0 to {len(self) - 1}, a picture's.")
         file = self.files[number]
         check_same_shape(labels, self.image(number), ("labels", f"picture {file.name!r}"))
+        write_labels(self._target("labels", number, ".tif"), labels)  # refuses ids too large
         self._copy(file)
-        write_labels(self._target("labels", number, ".tif"), labels)
         write_mask(self._target("masks", number, ".png"), labels > 0)
         if self._embryo is not None:
             row = {"name": file.stem, "embryo": self._embryo, "section": str(number)}
