@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -60,6 +61,8 @@ def cannot_write(path: str | Path, error: OSError) -> WriteError:
     said = f"{str(path)!r} cannot be written ({error.strerror or error})."
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return WriteError(f"{said} A file is where a folder is needed; choose another name.")
+    if error.errno == errno.ENAMETOOLONG:
+        return WriteError(f"{said[:-1]}; expected at most 255 letters. Give it a shorter name.")
     return WriteError(f"{said} Choose a folder that you may write to and that has room.")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+MAX_ID = 2**63 - 1  # the largest whole number of a table's column
 PIXEL_SIZES_UM = (1e-6, 1e6)  # from a picometre to a metre
 
 
@@ -84,10 +85,12 @@ def check_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
             f"{name} has dtype {array.dtype}; expected whole numbers, one for each nucleus. "
             "Labels that were saved as decimals: labels.astype(int); a probability: label_nuclei."
         )
-    if array.dtype.kind == "i" and array.min() < 0:
+    low, high = array.min(), array.max()
+    if low < 0 or high > MAX_ID:
         raise InputError(
-            f"{name} holds {array.min()}; expected 0 for background and ids from 1. "
-            "Give the nuclei other numbers, for example with skimage.measure.label(labels > 0)."
+            f"{name} holds {low if low < 0 else high}; expected 0 for background and ids from 1 to "
+            f"{MAX_ID}. Give the nuclei other numbers, for example with "
+            "skimage.measure.label(labels > 0)."
         )
     return array
 

@@ -76,7 +76,8 @@ class NucleusDataset(Dataset):
 
 def _check_pairs(pairs: Sequence[ImageMaskPair]) -> list[ImageMaskPair]:
     remedy = "Read them with read_dataset(folder), or take a side of a split: split.train."
-    if not isinstance(pairs, (str, Path, ImageMaskPair, Split, NucleusDataset)):
+    single = isinstance(pairs, (str, Path, ImageMaskPair, Split, NucleusDataset))
+    if isinstance(pairs, Iterable) and not single:
         pairs = list(pairs)
         for pair in pairs:
             check_kind(pair, ImageMaskPair, "one of pairs", remedy)

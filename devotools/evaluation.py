@@ -19,6 +19,7 @@ from devotools.model import ResNet18FPN
 from devotools.predict import label_nuclei, predict_probabilities
 
 MIN_TRUE_AREA = 20  # pixels; smaller pieces of a mask are not taken for nuclei
+MIN_OVERLAP = 0.2  # IoU of a section's mask with its labels; less is another section's, or empty
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,24 @@ def _truth(pair: ImageMaskPair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_agree(mask: np.ndarray, labelled: np.ndarray, names: tuple[str, str]) -> None:
-    """Refuse a mask and labels of one section that contradict each other in most pixels."""
+    """Refuse a mask and labels of one section that contradict each other.
+
+    They do in most pixels when one is inverted, in most of the nuclei when one is empty or of
+    another section. A mask brushed by hand agrees with good labels far better than that.
+    """
     agreed = (mask == labelled).mean()
     if agreed < 0.5:
         raise InputError(
             f"{names[0]} and {names[1]} agree in {agreed:.0%} of their pixels; expected nearly "
             "all, since both say where the nuclei of one section are. Look which of them is "
             "inverted, or of another section."
+        )
+    overlap = iou_score(mask, labelled)
+    if overlap < MIN_OVERLAP and max(mask.sum(), labelled.sum()) >= MIN_TRUE_AREA:
+        raise InputError(
+            f"{names[0]} has {mask.sum()} pixels of nucleus and {names[1]} {labelled.sum()}, with "
+            f"IoU {overlap:.2f}; expected nearly 1, since both say where the nuclei of one section "
+            "are. Look which of them is empty, or of another section."
         )
 
 

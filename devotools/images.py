@@ -482,7 +482,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.parent / f".{uuid.uuid4().hex[:8]}{path.suffix}"  # no longer than path's name
-    if path.is_dir():
+    if os.path.isdir(path):  # not path.is_dir(), which has its own error for a very long name
         raise WriteError(
             f"{str(path)!r} cannot be written: it is a folder; expected the name of a file. Give "
             f"for example {str(path / f'new{path.suffix}')!r}."

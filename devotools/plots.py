@@ -16,6 +16,7 @@ from devotools._validate import (
     as_array,
     check_count,
     check_image,
+    check_kind,
     check_labels,
     check_positive,
     check_same_shape,
@@ -46,6 +47,8 @@ def show_image(
     are far from [0, 1] and would be shown all white or all black. Taught in lesson 01.
     """
     image = _in_range(image)
+    if ax is not None:
+        check_kind(ax, Axes, "ax", "Give a second picture by its name, for example true=labels.")
     ax = ax if ax is not None else plt.subplots(figsize=(4, 4))[1]
     ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()

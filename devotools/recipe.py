@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from skimage.measure import label, regionprops
 
+from devotools._files import cannot_write
 from devotools._validate import InputError, check_count, check_same_shape
 from devotools.augment import eval_transform, train_transform
 from devotools.datasets import (
@@ -63,7 +64,8 @@ def train_on_folder(
 
     Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
     the best weights so far; nothing is saved when no epoch was finished. ``remark`` is called
-    before the training with what makes its score too good. Raises
+    before the training with what makes its score too good, with masks that may be inverted, and
+    with a file ``out`` that will be replaced. Raises
     :class:`~devotools._validate.InputError` before any work where it can, and when the training
     diverges: then the best weights until there are saved all the same. Taught in lesson 06.
     """
@@ -74,8 +76,9 @@ def train_on_folder(
         raise InputError(
             f"val is {recipe.val}; expected more than 0: the best weights are chosen by it."
         )
-    if remark is not None and (said := _without_embryo(split)):
-        remark(said)
+    for said in (_without_embryo(split), _mostly_nucleus(split), _replaced(out)):
+        if remark is not None and said:
+            remark(said)
     seed_everything(recipe.seed)
     model = start_model(recipe.init)
     check_channels(model)
@@ -129,7 +132,11 @@ def make_loaders(split: Split, working_side: int, recipe: Recipe) -> tuple[Any, 
 
 def _check_target(out: Path) -> None:
     """Know before an hour of training, not after, that the file can be written."""
-    if out.is_dir():
+    try:
+        is_folder = out.is_dir()
+    except OSError as error:  # a name longer than a disk takes
+        raise cannot_write(out, error) from error
+    if is_folder:
         raise InputError(
             f"--out {str(out)!r} is a folder; expected a file. Name one in it, for example "
             f"{str(out / 'mine.safetensors')!r}."
@@ -177,6 +184,22 @@ def _without_embryo(split: Split) -> str:
         f"{said}, so each of these pictures counts as one: sections of the same embryo may stand "
         "on both sides, and the score is then too good."
     )
+
+
+def _mostly_nucleus(split: Split) -> str:
+    """What to say of masks in which nuclei are dark, as some programs save them."""
+    pairs = [*split.train, *split.val]
+    full = [pair.name for pair in pairs if read_mask(pair.mask).mean() > 0.5]
+    if not full:
+        return ""
+    return (
+        f"look: in {len(full)} of {len(pairs)} masks more than half of the pixels are nucleus, for "
+        f"example in {full[0]!r}; are they inverted? Nucleus is above 0."
+    )
+
+
+def _replaced(out: Path) -> str:
+    return f"{str(out)!r} is there already, and will be replaced." if out.exists() else ""
 
 
 def _diameters_of(pairs: list[ImageMaskPair], side: str) -> list[float]:

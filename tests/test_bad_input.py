@@ -10,6 +10,7 @@ from PIL import Image
 
 import devotools
 from devotools._validate import InputError
+from devotools.exchange import export_rois
 from devotools.images import write_image, write_labels, write_mask
 from devotools.pipeline import find_jobs, scale_for, settings_for
 from devotools.train import Segmentation
@@ -117,6 +118,20 @@ CASES = [
     ),
     (lambda p: devotools.export_onnx("nuclei", p / "m.onnx"), "'nuclei'", "model = load_model"),
     (lambda p: devotools.read_dataset(None), "data folder is None", "name of a file or folder"),
+    (lambda p: devotools.split_by_embryo(None), "pairs is a NoneType", "read_dataset(folder)"),
+    (lambda p: devotools.show_overlay(IMAGE, LABELS, LABELS), "ax is a", "true=labels"),
+    (
+        lambda p: devotools.measure_nuclei(np.array([[0, 2**64 - 1]], np.uint64)),
+        str(2**64 - 1),
+        "other numbers",
+    ),
+    (lambda p: export_rois(LABELS, None), "path is None", "name of a file"),
+    (lambda p: write_image(p / f"{'n' * 300}.png", IMAGE), "too long", "a shorter name"),
+    (
+        lambda p: devotools.train_on_folder(p, p / f"{'n' * 300}.safetensors"),
+        "too long",
+        "at most 255 letters",
+    ),
     (lambda p: devotools.seed_everything("7"), "'7'", "a whole number of"),
     (lambda p: devotools.Appearance(blur=0.5), "blur is 0.5", "for example (0.0, 1.0)"),
     (lambda p: devotools.Appearance(resin=(0.9, 0.1)), "(0.9, 0.1)", "a pair (low, high)"),

@@ -63,6 +63,22 @@ def test_a_mask_that_its_labels_contradict_is_refused(tmp_path):
         evaluate(Bright(), tmp_path)
 
 
+@pytest.mark.parametrize(("change", "says"), [(0, " 0, with IoU 0.00"), (40, "IoU 0.0")])
+def test_labels_of_another_section_or_none_are_refused(tmp_path, change, says):
+    three = draw_discs()
+    other = np.roll(three, change, axis=0) * (change > 0)
+    write(tmp_path, "a", picture=picture_of(three), mask=three, labels=other)
+    with pytest.raises(InputError, match=rf"a\.png' has \d+ pixels .*label image .*{says}"):
+        evaluate(Bright(), tmp_path)
+
+
+def test_a_roughly_brushed_mask_agrees_with_its_labels(tmp_path):
+    three = draw_discs()
+    rough = np.roll(three, 2, axis=0)
+    write(tmp_path, "a", picture=picture_of(three), mask=rough, labels=three)
+    assert evaluate(Bright(), tmp_path).recall == 1
+
+
 def test_touching_true_nuclei_of_a_mask_are_one_piece(tmp_path):
     corner = np.zeros((64, 64), int)
     corner[10:20, 10:20] = corner[20:30, 20:30] = 1  # by a corner: two

@@ -91,6 +91,23 @@ def test_an_interruption_saves_the_best_so_far(monkeypatch, data, tmp_path):
     assert load_model(tmp_path / "out.safetensors").metadata["best_epoch"] == 1
 
 
+def test_what_looks_wrong_is_said_before_training(monkeypatch, data, tmp_path):
+    """Inverted masks, and an earlier model in the way of this one."""
+    monkeypatch.setattr(recipe_module, "fit", lambda *_: History(interrupted=True))
+    folder = shutil.copytree(data, tmp_path / "copy")
+    pair = read_dataset(folder)[1]
+    write_mask(pair.mask, np.ones((48, 48), bool))
+    said, out = [], tmp_path / "out.safetensors"
+    train_on_folder(folder, out, Recipe(**QUICK), remark=said.append)
+    assert [pair.name in words and "are they inverted" in words for words in said] == [True]
+    out.write_bytes(b"earlier")
+    said.clear()
+    train_on_folder(data, out, Recipe(**QUICK), remark=said.append)
+    assert len(said) == 1
+    assert "will be replaced" in said[0]
+    assert out.read_bytes() == b"earlier"  # no epoch was finished
+
+
 @pytest.mark.parametrize("side", ["training", "validation"])
 def test_masks_without_a_nucleus_are_known_before_training(no_training, data, tmp_path, side):
     """With empty masks every model is perfect, and none has learned anything."""

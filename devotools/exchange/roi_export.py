@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import regionprops
 
-from devotools._validate import InputError, check_labels
+from devotools._validate import InputError, check_labels, check_path
 from devotools.exchange.rois import HEADER, MAX_ROIS, TRACED
 from devotools.images import replace_file
 
@@ -105,7 +105,7 @@ def _regions(labels: np.ndarray) -> tuple[np.ndarray, list]:
 
 
 def _check(path: str | Path, count: int) -> None:
-    if Path(path).suffix.lower() != ".zip":
+    if check_path(path).suffix.lower() != ".zip":
         raise InputError(f"{str(path)!r} does not end in .zip; expected for example RoiSet.zip.")
     if not 1 <= count <= MAX_ROIS:
         raise InputError(

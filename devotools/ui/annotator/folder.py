@@ -10,7 +10,7 @@ import numpy as np
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
-from devotools._validate import InputError, check_labels, check_same_shape
+from devotools._validate import InputError, check_labels, check_path, check_same_shape
 from devotools.datasets import add_to_manifest
 from devotools.images import (
     list_images,
@@ -39,7 +39,7 @@ class LabelFolder:
 
     def __init__(self, pictures: str | Path, out: str | Path, *, embryo: str | None = None):
         self.files = list_images(pictures, "pictures folder")
-        self.out, self._embryo = Path(out), embryo
+        self.out, self._embryo = check_path(out, "out"), embryo
         stems = [file.stem for file in self.files]
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         if twice:
