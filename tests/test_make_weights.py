@@ -12,6 +12,7 @@ from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
+USUAL = {"seed": 0, "start": None, "device": "cpu"}
 
 
 @pytest.fixture
@@ -25,8 +26,7 @@ def small(monkeypatch):
 
 
 def settings(**changes):
-    usual = vars(make_weights.parse_arguments([])) | {"device": "cpu"}
-    return argparse.Namespace(**(usual | SETTINGS | changes))
+    return argparse.Namespace(**(SETTINGS | USUAL | changes))
 
 
 def learn(training, drawings, steps):
@@ -70,61 +70,6 @@ def test_training_can_begin_with_weights_and_says_with_which(small, tmp_path):
         assert torch.equal(value, expected[name]), name
     learn(training, small, 1)
     assert not torch.equal(training.model.state_dict()["head.0.weight"], expected["head.0.weight"])
-
-
-def test_preferred_sections_fill_their_share_of_a_batch(small, monkeypatch):
-    taken = []
-
-    def take(self, index, transform):
-        taken.append(index)
-        return torch.zeros(1), torch.zeros(1)
-
-    monkeypatch.setattr(make_weights, "BATCH", 8)
-    monkeypatch.setattr(make_weights.Drawings, "_item", take)
-    small.prefer(np.array([2]), 0.5)
-    for step in range(100):
-        small.batch(step)
-    share = np.mean(np.array(taken) == 2)
-    assert share == pytest.approx(0.5 + 0.5 / 6, abs=0.05)  # half, and its part of the other half
-
-
-def test_sections_with_a_nucleus_that_is_none_are_found(small, monkeypatch):
-    def answers(model, images, scale):
-        for i, labels in enumerate(small.labels):
-            answer = (labels > 0).astype(np.float32)
-            if i in (1, 4):
-                answer[:12, :12] = 1.0
-            yield answer
-
-    small.labels[:, :16, :16] = 0
-    monkeypatch.setattr(make_weights, "predict_probabilities", answers)
-    assert list(make_weights.made_up(make_weights.ResNet18FPN(), small)) == [1, 4]
-
-
-def test_preferred_sections_are_remembered_and_need_a_model_to_judge(small, tmp_path, capsys):
-    training = make_weights.Training(settings())
-    training.pool = {"made_up": torch.tensor([4, 1])}
-    training.save(tmp_path / "checkpoint.safetensors")
-    again = make_weights.Training(settings())
-    assert again.resume(tmp_path / "checkpoint.safetensors")
-    assert again.pool["made_up"].tolist() == [4, 1]
-    for words, expected in ((["--made-up", "0.5"], "--start"), (["--made-up", "7"], "from 0 to")):
-        with pytest.raises(SystemExit):
-            make_weights.parse_arguments(words)
-        assert expected in capsys.readouterr().err
-
-
-def test_the_way_back_to_the_start_goes_as_far_as_validation_says(small, tmp_path, monkeypatch):
-    save_model(tmp_path / "begun.safetensors", make_weights.ResNet18FPN())
-    training = make_weights.Training(settings(start=str(tmp_path / "begun.safetensors")))
-    begun = training.best["head.0.weight"].clone()
-    training.best["head.0.weight"] = begun + 1
-    monkeypatch.setattr(make_weights, "VALIDATION_SIDE", 64)
-    ious = iter([0.3, 0.6, 0.5, 0.4])
-    monkeypatch.setattr(make_weights, "validate", lambda *_, **__: (0.0, next(ious), 0.0))
-    assert make_weights.blend(training, small) == {"0.25": 0.3, "0.5": 0.6, "0.75": 0.5, "1.0": 0.4}
-    assert training.best_iou == 0.6
-    torch.testing.assert_close(training.best["head.0.weight"], begun + 0.5)
 
 
 def test_a_batch_follows_from_its_number(small):
