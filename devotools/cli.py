@@ -391,7 +391,7 @@ def segment(
         try:
             with _progress(len(jobs), "picture") as bar:
                 if cluster is None:
-                    runs = segment_jobs(network, jobs, results, states)
+                    runs = segment_jobs(network, jobs, results, states, bar.set_postfix_str)
                 else:
                     runs = segment_on_cluster(cluster, jobs, results, device)
                 for outcome in runs:

@@ -283,9 +283,19 @@ def silent_tifffile() -> Iterator[None]:
         log.disabled = was
 
 
+@contextmanager
+def of_any_size() -> Iterator[None]:
+    """Let Pillow open what it would take for a bomb: up to ``MAX_PIXELS``."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
 def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with of_any_size(), Image.open(path, formats=FORMATS) as picture:
             # A camera's JPEG (MPO) has small previews behind its picture.
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
                 raise _stack_error(path, f"{picture.n_frames} frames")

@@ -68,6 +68,21 @@ def test_first_case_that_differs_is_shown():
     assert verdict.message == "for three expected [6.0], got [5.0]."
 
 
+def test_of_a_long_array_the_first_difference_is_told():
+    picture = np.linspace(0, 1, 48).reshape(6, 8)
+    exercise = Exercise("1", lambda x: x, (), cases=(Case("a picture", (picture,)),))
+
+    def half_wrong(x):
+        x = x.copy()
+        x[2, 3:] = 0.5
+        return x
+
+    said = judge(exercise, half_wrong).message
+    assert said == "for a picture expected 0.4043 at row 2, column 3 (counted from 0), got 0.5."
+    same_look = judge(exercise, lambda x: x.ravel()).message  # another shape: as they are
+    assert "expected [[0.0" in same_look
+
+
 def test_verdicts_of_a_value():
     assert judge(LARGER, 5, (3, 5)).solved
     assert judge(LARGER, 7, (7, 2)).solved

@@ -18,7 +18,6 @@ IN_THE_LESSON = {
     "Panoptic quality": "panoptic",
     "Seed (of a watershed)": "seed",
     "Seed (of chance)": "seed",
-    "Working resolution": "working_nucleus",
 }
 LESSONS = {int(path.stem[:2]): path for path in lesson_paths()}
 

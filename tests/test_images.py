@@ -129,6 +129,13 @@ def test_ink_is_turned_into_light(tmp_path):
     np.testing.assert_allclose(read_image(path), 1 - RAMP / 255, atol=1e-7)
 
 
+def test_what_pillow_takes_for_a_bomb_is_read(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", np.full((64, 64), 0.5))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert read_image(tmp_path / "a.png").shape == (64, 64)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
 @pytest.mark.parametrize("compression", ["raw", "group4"])
 @pytest.mark.parametrize("white_is_zero", [False, True])
 def test_one_bit_masks_say_which_value_is_white(tmp_path, compression, white_is_zero):

@@ -273,6 +273,33 @@ def test_what_cannot_be_written_is_said_and_not_called_saved(folder):
     assert "NOT saved" in made.header.value
 
 
+def test_what_could_not_be_saved_is_tried_again_before_it_is_left(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "labels").write_text("in the way")
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    press(made, "next")
+    assert "cannot be written" in made.canvas.message
+    assert "picture 1 of 3: NOT saved" in made.header.value  # it is still there
+    (folder / "data" / "labels").unlink()
+    press(made, "next")
+    assert "picture 2 of 3" in made.header.value
+    assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 9
+
+
+def test_two_pages_do_not_write_over_each_other(folder):
+    ours, theirs = annotator(folder), annotator(folder)
+    dab(ours, 10, 20, 1)
+    dab(theirs, 40, 30, 1)  # it was opened before our stroke, and does not show it
+    assert "changed meanwhile" in theirs.canvas.message
+    assert (theirs.labels > 0).sum() == 9  # now it does
+    dab(theirs, 40, 30, 2)
+    assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 18
+    press(ours, "undo")
+    assert "changed meanwhile" in ours.canvas.message
+    assert (ours.labels > 0).sum() == 18
+
+
 def test_names_that_stand_twice_are_refused(folder):
     write_image(folder / "pictures" / "a.tif", np.zeros((4, 4)))
     with pytest.raises(InputError, match="more than one picture called 'a'"):

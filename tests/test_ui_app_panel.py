@@ -95,7 +95,8 @@ def test_examples_bring_their_pixel_size(app, monkeypatch, tmp_path):
     files = [(tmp_path / "sub" / "a.png", "example_1.png")]
     monkeypatch.setattr(session, "draw_examples", lambda folder: (files, 0.25))
     app.choose.examples.click()
-    assert app.choose.pixel_size.value == "0.25"
+    assert app.choose.pixel_size.value == ""  # it is theirs, and no other picture's
+    assert [p.pixel_size_um for p in app.session.pictures] == [0.25]
     assert app.table.columns[3] == "area (µm²)"
     assert counts(app) == ["3"]
 
@@ -203,6 +204,20 @@ def test_model_files_of_the_folder_and_uploads_can_be_chosen(app, tmp_path):
     app.choose._take_file(path, "theirs.safetensors")
     assert app.session.settings.model == str(path)
     assert choose._number(" ", "pixel_size_um") is None
+
+
+def test_an_uploaded_file_that_is_no_model_is_a_message_and_not_offered(app, monkeypatch):
+    def refuse(name):
+        raise InputError(f"{str(name)!r} is no model; expected one. Choose another.")
+
+    monkeypatch.setattr(session, "load_model", refuse)
+    offered = app.choose.model.options
+    path = app.session.upload_path("bad.safetensors")
+    app.choose._take_file(path, "bad.safetensors")
+    app.choose._finish_upload()
+    assert "&#x27;bad.safetensors&#x27; is no model" in app.messages.value
+    assert app.choose.model.options == offered
+    assert app.session.settings.model == "nuclei"
 
 
 def test_model_that_cannot_be_used_is_a_message(app, monkeypatch):

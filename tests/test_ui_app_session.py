@@ -190,7 +190,9 @@ def test_examples_are_the_drawn_series(app):
     app.add_examples()
     assert len(app.good) == pictures.EXAMPLE_SECTIONS == len(app.pictures)
     series = synthesize_series(nuclei=2, sections=1, size=64, seed=1)
-    assert app.settings.pixel_size_um == pytest.approx(series.pixel_size_um * 64 / 256, rel=0.5)
+    (size,) = {app.pixel_size(picture) for picture in app.pictures}
+    assert size == pytest.approx(series.pixel_size_um * 64 / 256, rel=0.5)
+    assert app.settings.pixel_size_um is None
 
 
 # --- settings and nuclei -----------------------------------------------------------------------
@@ -224,9 +226,30 @@ def test_nucleus_size_runs_the_network_again(one, bright):
     assert [shape[-1] for shape in bright] == [64, 128]
 
 
+def test_a_picture_that_the_network_refused_is_tried_again_with_another_size(one):
+    app, picture = one
+    app.delete(picture, 1)
+    app.change(nucleus_size=1e-4)
+    app.run()
+    assert "larger nucleus size" in picture.error
+    assert app.good == []
+    app.change(nucleus_size=12.0)
+    app.run()
+    assert picture.error == ""
+    assert len(app.table(picture)) == 2  # what was corrected is corrected still
+
+
+def test_a_file_that_is_no_picture_stays_refused(app, tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    picture = app.add(tmp_path / "a.png")
+    app.change(nucleus_size=12.0)
+    assert "is not an image" in picture.error
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"pixel_size_um": 4e-9}, "pixel size is 4e-09 micrometres; expected 1e-06 to 1e"),
         ({"threshold": 1.2}, "threshold is 1.2"),
         ({"min_area": -1}, "smallest area is -1"),
         ({"nucleus_size": 0}, "nucleus size is 0; expected a number of pixels above 0"),

@@ -138,6 +138,18 @@ def test_selection_ends_with_its_nucleus(said):
     assert canvas.selected == 0
 
 
+def test_selection_goes_with_its_nucleus_under_another_number(said):
+    """A moved slider numbers nuclei anew; Delete must take the one that is seen selected."""
+    labels = draw_discs()
+    canvas = Canvas({})
+    canvas.show(picture_of(labels), labels, "a")
+    canvas.selected = 2
+    canvas.update(np.where(labels > 1, labels - 1, 0))  # the first is gone, the others move up
+    assert canvas.selected == 1
+    canvas.update(np.where(labels == 3, 1, 0))  # now the number 1 is another nucleus
+    assert canvas.selected == 0
+
+
 def test_picture_and_labels_must_fit(said):
     with pytest.raises(InputError, match="image has shape"):
         Canvas({}).show(np.zeros((2, 2)), np.zeros((2, 3), int), "a")

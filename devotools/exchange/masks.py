@@ -16,6 +16,7 @@ from devotools.exchange.rois import read_rois, rois_to_labels
 from devotools.images import (
     FORMATS,
     is_tiff,
+    of_any_size,
     read_image,
     read_labels,
     read_mask,
@@ -114,7 +115,7 @@ def _read_grey(path: Path, *, deep: bool = False) -> np.ndarray:
     if deep:
         grey = grey / grey.max()
     if not is_tiff(path):
-        with Image.open(path, formats=FORMATS) as picture:
+        with of_any_size(), Image.open(path, formats=FORMATS) as picture:
             colours = np.asarray(picture.convert("RGB")).astype(np.int16)
         if np.ptp(colours, axis=2).max() > COLOURFUL:
             raise InputError(

@@ -167,8 +167,28 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
     place = _like(exercise, exercise.right, results).index(False)
     case, got = exercise.cases[place], results[place]
     expected = exercise.right(*copy.deepcopy(case.arguments))
-    said = f"for {case.name} expected {_short(expected)}, got {_short(got)}."
+    said = f"for {case.name} {_difference(got, expected, exercise.tolerance)}."
     return Verdict(False, " ".join([said, *_kind_of_wrong(got, expected)]))
+
+
+def _difference(got: Any, expected: Any, tolerance: float) -> str:
+    """What was expected and what came; of long arrays alike in shape, where they first differ."""
+    plain = f"expected {_short(expected)}, got {_short(got)}"
+    try:
+        first, second = _array(got), _array(expected)
+    except (TypeError, ValueError):
+        return plain
+    if first.shape != second.shape or "..." not in plain:
+        return plain
+    wrong = ~np.isclose(first, second, rtol=tolerance, atol=1e-8, equal_nan=True)
+    place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
+    where = f"place {', '.join(map(str, place))}"
+    if len(place) == 2:
+        where = f"row {place[0]}, column {place[1]}"
+    return (
+        f"expected {_short(second[place].item())} at {where} (counted from 0), "
+        f"got {_short(first[place].item())}"
+    )
 
 
 def _kind_of_wrong(got: Any, expected: Any) -> list[str]:
@@ -176,6 +196,8 @@ def _kind_of_wrong(got: Any, expected: Any) -> list[str]:
     picture = getattr(got, "ndim", 1) > 1  # its rows may be as many by chance
     if isinstance(expected, tuple) and (picture or not _is_row(got) or len(got) != len(expected)):
         return [f"Give {len(expected)} values, with a comma between: return first, second."]
+    if isinstance(expected, (int, float, np.number)) and isinstance(got, (tuple, list)):
+        return [f"Those are {len(got)} values, and one number is asked for: what makes it of them?"]
     if isinstance(expected, (int, float, np.number)) and _is_row(got):
         return [ONE_NUMBER]
     return []

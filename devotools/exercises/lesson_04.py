@@ -45,8 +45,12 @@ def _and_empty_ones(mistake: Mistake) -> tuple[Mistake, ...]:
     )
 
 
-def _recall(true: np.ndarray, predicted: np.ndarray) -> float:
-    return _over((true & predicted).sum(), true.sum())
+def _recall(true: np.ndarray, predicted: np.ndarray, empty: float = 1.0) -> float:
+    return _over((true & predicted).sum(), true.sum(), empty)
+
+
+def _precision(true: np.ndarray, predicted: np.ndarray, empty: float = 1.0) -> float:
+    return _over((true & predicted).sum(), predicted.sum(), empty)
 
 
 def _accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -93,11 +97,21 @@ IOU = Exercise(
                 "The sum of both areas counts shared pixels twice; the union has each pixel once.",
             )
         ),
-        Mistake(
-            "that is the recall of pixels",
-            _recall,
-            "You divide by the true area alone, so a prediction that covers everything is perfect. "
-            "The pixels that are only predicted belong below the line too.",
+        *_and_empty_ones(
+            Mistake(
+                "that is the recall of pixels",
+                _recall,
+                "You divide by the true area alone, so a prediction that covers everything is "
+                "perfect. The pixels that are only predicted belong below the line too.",
+            )
+        ),
+        *_and_empty_ones(
+            Mistake(
+                "that is the precision of pixels",
+                _precision,
+                "You divide by the predicted area alone, so a single right pixel is perfect. The "
+                "true pixels that were missed belong below the line too.",
+            )
         ),
         Mistake(
             "that is accuracy",

@@ -140,18 +140,27 @@ TEST_SECTIONS = Exercise(
 )
 
 
-def _place_of_enough(scores: tuple, spread: tuple) -> int:
+def _place_of_enough(scores: tuple, error: tuple) -> int:
     best = int(np.argmax(scores))
-    return next(i for i, score in enumerate(scores) if score >= scores[best] - spread[best])
+    return _first(scores, scores[best] - error[best])
 
 
-def _enough(labels: tuple, train: tuple, test: tuple, spread: tuple) -> int:
-    return int(labels[_place_of_enough(test, spread)])
+def _first(scores: tuple, bar: float) -> int:
+    return next(i for i, score in enumerate(scores) if score >= bar)
 
 
-def _enough_by_own_spread(labels: tuple, train: tuple, test: tuple, spread: tuple) -> int:
-    reached = np.add(test, spread) >= max(test)
+def _enough(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+    return int(labels[_place_of_enough(test, error)])
+
+
+def _enough_by_own_error(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+    reached = np.add(test, error) >= max(test)
     return int(labels[int(np.argmax(reached))])
+
+
+def _enough_by_small_steps(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+    steps = np.diff(test) < np.array(error[:-1])
+    return int(labels[int(np.argmax(steps))]) if steps.any() else int(labels[-1])
 
 
 _LABELS = (1, 2, 4, 8, 16)
@@ -178,48 +187,74 @@ ENOUGH = Exercise(
                 (0.08, 0.07, 0.06, 0.13, 0.04),
             ),
         ),
+        Case(
+            "scores that pause on their way",
+            (
+                _LABELS,
+                (0.94, 0.93, 0.90, 0.86, 0.83),
+                (0.39, 0.55, 0.57, 0.60, 0.73),
+                (0.21, 0.07, 0.17, 0.14, 0.14),
+            ),
+        ),
     ),
     hints=(
-        "Two means that differ by less than the spread cannot be told apart. Which of the numbers "
-        "of labels cannot be told from the best?",
-        "Find the place of the best test score; its score minus its spread is the bar.",
+        "The best mean minus its error is a bar. Which means reach it?",
+        "Find the place of the best test score; the error at this place belongs to it.",
         "Go from few labels to many: return the first number whose test score reaches "
-        "max(test) - spread[np.argmax(test)].",
+        "max(test) - error[np.argmax(test)].",
     ),
     mistakes=(
         Mistake(
             "that is the best, not the smallest that is as good",
-            lambda labels, train, test, spread: int(labels[int(np.argmax(test))]),
-            "The spread says how much a score moves by chance. A smaller number of labels within "
-            "it is as good, and is less work.",
+            lambda labels, train, test, error: int(labels[int(np.argmax(test))]),
+            "The error says how much a mean moves by chance. A smaller number of labels within "
+            "it cannot be told from the best, and is less work.",
         ),
         Mistake(
-            "the spread of the smaller set was used",
-            _enough_by_own_spread,
+            "the error of the smaller set was used, not that of the best",
+            _enough_by_own_error,
             "A number of labels whose score moves a lot would be let in by its own uncertainty. "
-            "Set the bar once: the best score minus the spread of the best.",
+            "Set the bar once: the best score minus the error of the best.",
+        ),
+        Mistake(
+            "the largest error was used",
+            lambda labels, train, test, error: int(labels[_first(test, max(test) - max(error))]),
+            "Each mean has an error of its own. The bar belongs to the best mean, so take the "
+            "error that stands beside it.",
+        ),
+        Mistake(
+            "the error of the most labels was used",
+            lambda labels, train, test, error: int(labels[_first(test, max(test) - error[-1])]),
+            "The best need not be the last: find its place with np.argmax(test), and take the "
+            "error from there.",
+        ),
+        Mistake(
+            "the first small step was taken for the end",
+            _enough_by_small_steps,
+            "A score may pause and rise again. Compare each mean with the best one, not with its "
+            "neighbour.",
         ),
         Mistake(
             "that was chosen on the training score",
-            lambda labels, train, test, spread: int(labels[_place_of_enough(train, spread)]),
+            lambda labels, train, test, error: int(labels[_place_of_enough(train, error)]),
             "On what it has learned by heart a network is always good, and best with the fewest "
             "pictures. Use the row of test scores.",
         ),
         Mistake(
             "that is the place, not the number of labels",
-            lambda labels, train, test, spread: _place_of_enough(test, spread),
+            lambda labels, train, test, error: _place_of_enough(test, error),
             "Places are counted from 0; return what stands in labels at this place.",
         ),
         Mistake(
             "that is the score, not the number of labels",
-            lambda labels, train, test, spread: float(test[_place_of_enough(test, spread)]),
+            lambda labels, train, test, error: float(test[_place_of_enough(test, error)]),
             "Asked for is how many labels reach it, not how high it is.",
         ),
         Mistake(
             "all the labels there are",
-            lambda labels, train, test, spread: int(labels[-1]),
-            "More labels never hurt much, but somebody has to draw them. Look where the scores "
-            "stop rising by more than their spread.",
+            lambda labels, train, test, error: int(labels[-1]),
+            "More labels never hurt much, but somebody has to draw them. Look for the fewest that "
+            "reach the bar.",
         ),
     ),
     solved="and where the scores still rise at the end, perhaps more than there are.",
@@ -258,12 +293,16 @@ def _among_themselves(clean: np.ndarray, ragged: list) -> float:
     return float(np.mean([_iou(a, b) for a, b in pairs]))
 
 
+def _of_majority(clean: np.ndarray, ragged: list) -> float:
+    return _iou(clean, np.mean(ragged, axis=0) > 0.5)
+
+
 CEILING = Exercise(
     key="6.4",
     right=_ceiling,
     cases=(
-        Case("a mask too large and one set aside", (_CLEAN, [_GROWN, _SHIFTED])),
-        Case("three masks", (_CLEAN, [_GROWN, _HALF, _WIDE])),
+        Case("a mask too large and one set aside", (_CLEAN, [_SHIFTED, _GROWN])),
+        Case("four masks", (_CLEAN, [_SHIFTED, _GROWN, _HALF, _WIDE])),
     ),
     hints=(
         "What does a model predict that makes no mistake at all? And what is it compared with?",
@@ -293,6 +332,17 @@ CEILING = Exercise(
             _among_themselves,
             "That is how well two hands agree, worth knowing, but no model is in it. Put the clean "
             "mask on one side.",
+        ),
+        Mistake(
+            "only the first mask was asked",
+            lambda clean, ragged: _iou(clean, ragged[0]),
+            "Go through all of them, and take the mean.",
+        ),
+        Mistake(
+            "the masks were merged first",
+            _of_majority,
+            "Several hands together draw better than each alone, worth knowing. But the score is "
+            "taken against each mask as it is: average the scores, not the masks.",
         ),
         Mistake(
             "that is the best picture, not the mean",

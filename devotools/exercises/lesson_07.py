@@ -245,6 +245,12 @@ CALIBRATION_ERROR = Exercise(
             lambda count, claimed, right: float((count * abs(claimed - right)).sum()),
             "It grows with the number of nuclei. Divide by count.sum().",
         ),
+        Mistake(
+            "the sum is divided by the number of bins",
+            lambda count, claimed, right: float((count * abs(claimed - right)).mean()),
+            ".mean() divides by the bins. The distances are weighed by nuclei, so divide by all "
+            "nuclei: count.sum().",
+        ),
     ),
     solved="a mean: look at the diagram as well, where a small bin that is far off can hide.",
 )
@@ -320,6 +326,16 @@ COUNT_ONCE = Exercise(
             lambda ids, states: (_index(ids, states)[0], _nuclei_in(ids, states, "interphase")),
             "That would be condensed to interphase, a ratio without a name. The index is "
             "condensed of all that were told.",
+        ),
+        Mistake(
+            "the two numbers are swapped",
+            lambda ids, states: _index(ids, states)[::-1],
+            "Condensed first, then all that were told.",
+        ),
+        Mistake(
+            "the second number counts cuts",
+            lambda ids, states: (_index(ids, states)[0], _of_cuts(ids, states)[1]),
+            "Above the line you count nuclei, below it cuts. Count each id once in both.",
         ),
         Mistake(
             "that is the fraction, not the two numbers",

@@ -31,13 +31,13 @@ from devotools.exchange import add_rois, open_rois, read_pixel_size
 from devotools.images import (
     COLOURED,
     FORMATS,
-    MAX_PIXELS,
     check_claim,
     check_planes,
     check_sizes,
     contrast_range,
     is_tiff,
     lit,
+    of_any_size,
     one_sentence,
     replace_file,
     to_grey,
@@ -61,6 +61,7 @@ MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucl
 OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
 SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
 STRIP = 64  # rows of a label image that are compressed together
+MOST_ENLARGED = 8  # times, in a mosaic: then a nucleus has some 4 pixels
 NOTHING = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int32)  # a picture without nuclei
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # scales at which a mosaic is looked at first
 
@@ -70,7 +71,7 @@ def is_mosaic(path: Path) -> bool:
     try:
         with one_sentence(f"{str(path)!r}"):
             if not is_tiff(path):
-                with _of_any_size(), Image.open(path, formats=FORMATS) as picture:
+                with of_any_size(), Image.open(path, formats=FORMATS) as picture:
                     return picture.width * picture.height > MOSAIC_PIXELS
             with tifffile.TiffFile(path) as tiff:
                 page = tiff.series[0].keyframe
@@ -117,7 +118,7 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
         array = _map_tiff(path) if is_tiff(path) else _decode(path)
         step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
         few = array[::step, ::step]
-        value_range = _value_range(array, few)
+        value_range = _value_range(_without_alpha(array), _without_alpha(few))
     sample = Pixels(few, value_range).grey(slice(None), slice(None))
     yield Pixels(array, value_range, contrast_range(sample))
 
@@ -131,7 +132,7 @@ def _map_tiff(path: Path) -> np.ndarray:
         check_planes(path, page, array.reshape(page.shape))
     coloured = (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED)
     if page.photometric in coloured or (
-        page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u"
+        page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "ub"
     ):
         array, axes = lit(array, axes, page)
     if "S" in axes:
@@ -141,19 +142,14 @@ def _map_tiff(path: Path) -> np.ndarray:
 
 
 def _decode(path: Path) -> np.ndarray:
-    with _of_any_size(), Image.open(path, formats=FORMATS) as picture:
+    with of_any_size(), Image.open(path, formats=FORMATS) as picture:
         coloured = picture.mode in COLOURED
         return np.asarray(picture.convert("RGB") if coloured else picture)
 
 
-@contextmanager
-def _of_any_size() -> Iterator[None]:
-    """Let Pillow open what it would take for a bomb: up to ``MAX_PIXELS``."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def _without_alpha(array: np.ndarray) -> np.ndarray:
+    """The samples that are brightness: how opaque a pixel is has a range of its own."""
+    return array[..., :-1] if array.ndim == 3 and array.shape[-1] in (2, 4) else array
 
 
 def _value_range(array: np.ndarray, sample: np.ndarray) -> tuple[float, float] | None:
@@ -254,6 +250,7 @@ def segment_mosaic(
     tables, doubts, told = [], [], []
     with open_pixels(job.path) as pixels, _canvas(out / names[0], pixels.shape) as canvas:
         factor = simple_factor(scale_of(network, pixels, settings.scale))
+        _check_factor(factor, job)
         with open_rois(out / names[2], pixels.shape) if settings.rois else nullcontext() as rois:
             count = 0
             for window in windows(pixels.shape, factor):
@@ -296,13 +293,26 @@ def segment_mosaic(
     )
 
 
+def _check_factor(factor: Fraction, job: Job) -> None:
+    """Refuse an enlargement that shows nothing new, and would take days."""
+    if factor > MOST_ENLARGED:
+        raise InputError(
+            f"{job.image!r} is a large picture and would be enlarged {float(factor):.3g} times; "
+            f"expected {MOST_ENLARGED} times at most. Give a larger nucleus size: it is counted in "
+            "pixels, not in micrometres."
+        )
+
+
 def scale_of(network: ResNet18FPN, pixels: Pixels, scale: float | str) -> float:
     """The factor for the network: as set, or found by looking at pieces of the mosaic."""
     if scale != "auto":
         return float(scale)
     side = int(min(*pixels.shape, 2 * TILE))
+    places = [(0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
+    if max(pixels.shape) < 1.5 * side:
+        places = places[:1]  # the others would show nearly the same
     pieces = []
-    for row, col in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
+    for row, col in places:
         top = int(np.clip(row * pixels.shape[0] - side / 2, 0, pixels.shape[0] - side))
         left = int(np.clip(col * pixels.shape[1] - side / 2, 0, pixels.shape[1] - side))
         pieces.append(pixels.stretched(slice(top, top + side), slice(left, left + side)))

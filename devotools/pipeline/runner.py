@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from devotools._files import WriteError
@@ -25,12 +26,14 @@ def segment_jobs(
     jobs: Sequence[Job],
     results: Results,
     classifier: ResNet18Classifier | None = None,
+    told: Callable[[str], object] = lambda said: None,
 ) -> Iterator[Outcome]:
     """Segment each job that is not done yet; yields every outcome, also the known ones.
 
     What is yielded is recorded, and its files are written. An error that is not one picture's, such
     as a full disk, ends the run; what was done until then is recorded. A ``classifier`` tells the
-    state of each nucleus; it must be the one of the settings of ``results``.
+    state of each nucleus; it must be the one of the settings of ``results``. ``told`` is told how
+    far a stack or a mosaic is, which takes long.
     """
     way = Way(network, results.out, results.settings, classifier)
     with Workshop() as workshop:
@@ -39,7 +42,7 @@ def segment_jobs(
                 done = {job for job in part if results.is_done(job)}
                 yield from results.outcomes([job for job in part if job in done])
                 if len(done) < len(part):
-                    segment_part(way, part, workshop, done.__contains__)
+                    segment_part(way, part, workshop, done.__contains__, told)
                 yield from _recorded(results, workshop.finished())
             yield from _recorded(results, workshop.finished(everything=True))
         except BaseException:
@@ -80,18 +83,27 @@ def segment_part(
     jobs: Sequence[Job],
     workshop: Workshop,
     done: Callable[[Job], bool] = lambda job: False,
+    told: Callable[[str], object] = lambda said: None,
 ) -> None:
     """Give one of the :func:`chunks` to a workshop, but for the jobs that are done."""
     if len(jobs) == 1 and is_large(jobs[0]):
-        workshop.take(_segment_large(way, jobs[0]))
+        workshop.take(_segment_large(way, jobs[0], told))
     else:
         segment_chunk(way, jobs, workshop, done)
 
 
-def _segment_large(way: Way, job: Job) -> Outcome:
-    segment = segment_stack if is_stack(job.path) else segment_mosaic
+def _segment_large(way: Way, job: Job, told: Callable[[str], object]) -> Outcome:
+    segment, part = segment_mosaic, "window"
+    if is_stack(job.path):
+        segment, part = segment_stack, "section"
+    number = itertools.count(1)
+
+    def progress(*_: object) -> None:
+        told(f"{job.path.name}: {part} {next(number)}")
+
+    known = way.network, job, way.out, way.settings
     try:
-        return segment(way.network, job, way.out, way.settings, classifier=way.classifier)
+        return segment(*known, progress=progress, classifier=way.classifier)
     except WriteError:
         raise
     except InputError as error:

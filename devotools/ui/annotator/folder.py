@@ -72,6 +72,12 @@ class LabelFolder:
             labels = relabel_sequential(labels)[0]
         return labels.astype(np.int32)
 
+    def stamp(self, number: int) -> tuple[int, int] | None:
+        """When the stored labels (or mask) were written, and their size; None without any."""
+        stored = self._stored("labels", number) or self._stored("masks", number)
+        known = stored.stat() if stored else None
+        return (known.st_mtime_ns, known.st_size) if known else None
+
     def is_labelled(self, number: int) -> bool:
         """Whether a mask of this picture is stored."""
         return self._stored("masks", number) is not None

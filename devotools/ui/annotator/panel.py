@@ -17,6 +17,8 @@ from devotools.ui.canvas.widget import Canvas
 from .folder import LabelFolder
 from .history import History
 
+UNSAVED = "NOT saved"
+
 
 def annotate(
     pictures: str | Path,
@@ -61,7 +63,7 @@ class Annotator(widgets.VBox):
         self.number = folder.last()
         self.labels = np.zeros((1, 1), np.int32)
         self._histories: dict[int, History] = {}
-        self._state, self._usable = "", False
+        self._state, self._usable, self._seen = "", False, None
         self.canvas = Canvas(
             {
                 "edit": self._edit,
@@ -117,6 +119,7 @@ class Annotator(widgets.VBox):
         self._refresh()
 
     def _first_labels(self, image: np.ndarray) -> np.ndarray:
+        self._seen = self.folder.stamp(self.number)
         stored = self.folder.labels(self.number)
         if stored is not None:
             self._state = "saved"
@@ -128,7 +131,12 @@ class Annotator(widgets.VBox):
         return label_nuclei(predict_probability(self._model, image, scale=self._scale))
 
     def go(self, way: int) -> None:
-        """Show the next picture, or with -1 the one before; after the last comes the first."""
+        """Show the next picture, or with -1 the one before; after the last comes the first.
+
+        What could not be saved is tried again first: who leaves it would lose it.
+        """
+        if self._usable and self._state == UNSAVED:
+            self._save()
         self.show_number((self.number + way) % len(self.folder))
 
     def accept(self) -> None:
@@ -143,6 +151,7 @@ class Annotator(widgets.VBox):
         return self._histories.setdefault(self.number, History())
 
     def _edit(self, region: Region, number: int) -> None:
+        self._check_alone()
         self._history.do(self.labels, region, number)
         self._save()
 
@@ -156,12 +165,25 @@ class Annotator(widgets.VBox):
         self._edit(region_of(mask), 0)
 
     def _step(self, way: str) -> None:
+        self._check_alone()
         if getattr(self._history, way)(self.labels):
             self._save()
 
+    def _check_alone(self) -> None:
+        """Refuse a stroke over labels that somebody else has written since they were shown."""
+        if self._state == UNSAVED or self.folder.stamp(self.number) == self._seen:
+            return
+        self._histories.pop(self.number, None)
+        self.show_number(self.number)
+        raise InputError(
+            f"the labels of {self.folder.files[self.number].name!r} were changed meanwhile, by "
+            "another page or program; expected one at a time. They are shown as they are now: draw "
+            "the stroke again."
+        )
+
     def _save(self) -> None:
         self.canvas.update(self.labels)
-        self._state = "NOT saved"
+        self._state = UNSAVED
         try:
             if not self._usable:
                 raise InputError(
@@ -169,7 +191,7 @@ class Annotator(widgets.VBox):
                     "Go to the next one."
                 )
             self.folder.save(self.number, self.labels)
-            self._state = "saved"
+            self._state, self._seen = "saved", self.folder.stamp(self.number)
         finally:
             self._refresh()
 

@@ -39,6 +39,7 @@ class Choose(widgets.VBox):
     ):
         self._session, self._on_pictures, self._say = session, on_pictures, say
         self._refused: list[str] = []
+        self._filling = False
         self.upload = Upload(
             session.upload_path,
             on_file=self._take_file,
@@ -107,12 +108,21 @@ class Choose(widgets.VBox):
     # --- what comes in -----------------------------------------------------------------------
 
     def _take_file(self, path: Path, name: str) -> None:
-        if path.suffix.lower() == WEIGHTS:
-            self.model.options = [*self.model.options, (name, str(path))]
-            self.model.value = str(path)
-        else:
-            self._session.add(path, path.name)
-            self.show_list()
+        try:
+            if path.suffix.lower() == WEIGHTS:
+                self._take_model(path, name)
+            else:
+                self._session.add(path, path.name)
+                self.show_list()
+        except InputError as error:  # told when all have come: until then it would be wiped
+            self._refused.append(str(error).replace(str(path), name))
+
+    def _take_model(self, path: Path, name: str) -> None:
+        self._session.change(model=str(path))  # a file that is no model is not offered either
+        self._filling = True  # other options let the field jump to the first of them
+        self.model.options = [*self.model.options, (name, str(path))]
+        self.model.value = str(path)
+        self._filling = False
 
     def _refuse(self, name: str, size: int) -> None:
         self._refused.append(
@@ -144,7 +154,8 @@ class Choose(widgets.VBox):
     # --- what is known about them ------------------------------------------------------------
 
     def _change(self, **values: str | bool) -> None:
-        self._guarded(lambda: self._apply(values))
+        if not self._filling:
+            self._guarded(lambda: self._apply(values))
 
     def _apply(self, values: dict[str, str | bool]) -> None:
         try:

@@ -179,7 +179,8 @@ class App(widgets.VBox):
             self._show_nuclei()
 
     def _show_nuclei(self) -> None:
-        picture, size = self.picture, self.session.settings.pixel_size_um
+        picture = self.picture
+        size = self.session.pixel_size(picture) if picture else None
         column, unit = ("area_um2", "µm²") if size else ("area_px", "px")
         told = self.session.settings.states
         state = ["state"] if told else []
@@ -215,7 +216,7 @@ class App(widgets.VBox):
         shown = TABS[self.tabs.selected_index or 0]
         if shown == "Areas" and self.picture:
             table = self.session.table(self.picture)
-            self.areas.value = area_chart(table, self.session.settings.pixel_size_um)
+            self.areas.value = area_chart(table, self.session.pixel_size(self.picture))
         if shown == "Series":
             counts = list(self.session.counts())
             at = [n for n, (picture, _) in enumerate(counts) if picture is self.picture]

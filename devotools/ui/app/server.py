@@ -27,6 +27,8 @@ EXTENSIONS = [  # of the JupyterLab beside it; others slow the page down, or wan
     "@jupyter-widgets/jupyterlab-manager",
     "anywidget",
 ]
+FORGET_AFTER = 1800  # seconds until the kernel of a page that is gone is ended
+PING = 30_000  # milliseconds between server and page
 MESSAGE_LIMIT = 200 * 2**20  # bytes; Voila's own is about 10 MB, and drops the rest in silence
 
 
@@ -72,8 +74,13 @@ def server_config(address: str, port: int, *, token: bool, browser: bool, scratc
     config.Voila.log_level = "ERROR"
     config.KernelManager.transport_encryption = "auto"  # between server and kernel, where it can
     config.Voila.connection_dir_root = str(scratch)
+    # A page says goodbye when it is closed, but not when the browser or the network fails.
+    config.MappingKernelManager.cull_idle_timeout = FORGET_AFTER
+    config.MappingKernelManager.cull_connected = False
     config.Voila.tornado_settings = {
         "websocket_max_message_size": MESSAGE_LIMIT,
+        "ws_ping_interval": PING,
+        "ws_ping_timeout": PING,
         "headers": {"Content-Security-Policy": POLICY},
     }
     config.VoilaConfiguration.extension_allowlist = EXTENSIONS

@@ -17,6 +17,7 @@ from devotools._validate import (
     InputError,
     check_count,
     check_fraction,
+    check_pixel_size,
     check_positive,
 )
 from devotools.classification import ResNet18Classifier, classify_nuclei, load_classifier
@@ -49,7 +50,7 @@ class Settings:
         if self.nucleus_size is not None:
             check_positive(self.nucleus_size, "nucleus size", "pixels")
         if self.pixel_size_um is not None:
-            check_positive(self.pixel_size_um, "pixel size", "micrometres")
+            check_pixel_size(self.pixel_size_um, "pixel size")
 
 
 class Session:
@@ -120,8 +121,14 @@ class Session:
         """Draw the examples and take them in, with their pixel size."""
         folder = Path(tempfile.mkdtemp(dir=self._workspace))
         files, pixel_size = draw_examples(folder)
-        self.change(pixel_size_um=pixel_size)
-        return [self.add(path, name) for path, name in files]
+        added = [self.add(path, name) for path, name in files]
+        for picture in added:  # of the examples alone: other pictures have another, or none
+            picture.pixel_size_um = pixel_size
+        return added
+
+    def pixel_size(self, picture: Picture) -> float | None:
+        """Micrometres along a pixel: what was typed in, else what the file says, else None."""
+        return self.settings.pixel_size_um or picture.pixel_size_um
 
     def remove(self, picture: Picture) -> None:
         """Take a picture out of the session; its file stays where it was, unless uploaded."""
@@ -159,6 +166,8 @@ class Session:
         if (new.model, new.nucleus_size) != (old.model, old.nucleus_size):
             for picture in self.pictures:
                 self._forget(picture)
+                if picture.refused:  # by the network as it was set before
+                    picture.error, picture.refused = "", False
 
     @property
     def model(self) -> ResNet18FPN:
@@ -199,7 +208,7 @@ class Session:
             answers = predict_scaled(self.model, [picture.read()], scale=self.scale())
             probability, picture.scale = next(answers)
         except InputError as error:
-            picture.error = str(error)
+            picture.error, picture.refused = str(error), True
             return
         handle, path = tempfile.mkstemp(".npy", dir=self._workspace)
         with open(handle, "wb") as file:
@@ -279,9 +288,8 @@ class Session:
         key = self._key(picture)
         kept = self._tables.get(picture.name)
         if kept is None or kept[0] != key:
-            pixel_size_um = self.settings.pixel_size_um or picture.pixel_size_um
             table = measure_nuclei(
-                self.labels(picture), self.image(picture), pixel_size_um=pixel_size_um
+                self.labels(picture), self.image(picture), pixel_size_um=self.pixel_size(picture)
             )
             self._tables[picture.name] = kept = (key, table)
         return kept[1]

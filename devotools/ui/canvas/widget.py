@@ -81,7 +81,12 @@ class Canvas(anywidget.AnyWidget):
         self._send_scene()
 
     def update(self, labels: np.ndarray) -> None:
-        """Show other labels on the same picture; only what differs is sent."""
+        """Show other labels on the same picture; only what differs is sent.
+
+        The selected nucleus stays so, whatever its number is now: numbers change with the
+        threshold, and who presses Delete means what is seen.
+        """
+        selected = self._shown == self.selected if self.selected else None
         different = labels != self._shown
         if different.any():
             box = region_of(different)
@@ -90,8 +95,8 @@ class Canvas(anywidget.AnyWidget):
             height, width = box.mask.shape
             place = {"row": box.row, "col": box.col, "height": height, "width": width}
             self.send({"type": "patch", **place}, [zlib.compress(values.tobytes(), 1)])
-        if self.selected and not (labels == self.selected).any():
-            self.selected = 0
+        if selected is not None:
+            self.selected = _most_of(labels[selected], of=int(selected.sum()))
         self._describe()
 
     def _describe(self) -> None:
@@ -130,6 +135,12 @@ class Canvas(anywidget.AnyWidget):
         region.check_inside(self._shown.shape)
         self._shown[region.box][region.mask] = content["id"]
         return region, content["id"]
+
+
+def _most_of(numbers: np.ndarray, of: int) -> int:
+    """The nucleus that has at least half of these pixels' numbers; 0 where none has."""
+    counts = np.bincount(numbers[numbers > 0], minlength=1)
+    return int(counts.argmax()) if 0 < of <= 2 * counts.max() else 0
 
 
 def _png_of(image: np.ndarray) -> bytes:
