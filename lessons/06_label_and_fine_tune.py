@@ -181,9 +181,9 @@ assert len(np.unique(grey)) > 20, "JPEG invents values"
 # the middle panel:* what are the faint squares?
 
 # %%
-# alt: Three close-ups of a mask. Left, clean white nuclei on black. Middle, the faint values that
-#   JPEG left around each nucleus, in squares, made bright. Right, all values above zero taken for
-#   nucleus: the nuclei have grown ragged rims.
+# alt: Three close-ups of a mask. Left, a clean white nucleus on black. Middle, the faint values
+#   that JPEG left around it, in squares, made bright. Right, all values above zero taken for
+#   nucleus: it has grown a ragged rim.
 row, column = (int(c) for c in np.argwhere(mask).mean(axis=0))
 corner = (slice(max(row - 40, 0), row + 40), slice(max(column - 40, 0), column + 40))
 _, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
@@ -225,9 +225,10 @@ exercises.check("6.1", rescue)
 #
 # The annotator below is made for this. Each stroke is on the disk when you lift the pen, as PNG and
 # TIFF, in the layout that `devotools train` reads. `embryo=` names the embryo of these pictures, so
-# label one embryo after the other. Begin inside a nucleus to enlarge it; begin
-# beside it for a new one. *Try:* label one section twice, and compare. Later give `model=` your
-# tuned model, and correct its proposals instead of drawing from nothing.
+# label one embryo after the other. Begin inside a nucleus to enlarge it; begin beside it for a new
+# one. *Try:* label one section twice, into two folders, and compare: `dt.iou_score(dt.read_mask(a),
+# dt.read_mask(b))` of the two masks. Later give `model=` your tuned model, and correct its
+# proposals instead of drawing from nothing.
 
 # %%
 to_label = base / "to_label"
@@ -291,11 +292,11 @@ exercises.check("6.2", usable_for_test)
 # train --init nuclei` takes a learning rate of 5e-4 where a random start takes 2e-3. But *bright*
 # has to be turned round, and with short steps a minute does not get there; so we take 2e-3.
 #
-# Eight sections make an epoch of two batches, and validating after every two would take longer
-# than training. So each section stands in the list eight times; it is cut and turned differently
-# each time. The command takes each section once an epoch; with a handful, give it more epochs. For
-# your own labels it would be, from training to use (leave out `--learning-rate` where your nuclei
-# are still brighter than the cytoplasm):
+# Eight sections make an epoch of two batches, and validating after every two would take longer than
+# training. So each section stands in the list eight times; it is cut and turned differently each
+# time. The command takes each section once an epoch, and validates after each; so with a handful it
+# needs more epochs, and more minutes. For your own labels it would be, from training to use (leave
+# out `--learning-rate` where your nuclei are still brighter than the cytoplasm):
 #
 # ```bash
 # devotools train --data my_labels --out mine.safetensors --init nuclei --batch-size 4 \
@@ -410,8 +411,8 @@ _ = ax.legend(loc="upper left", ncols=2, fontsize="small")
 # labelled, and which seed, matters as much as whether there were 4 labels or 16. A random start
 # with the same steps ends where a single label brought the shipped model, with eight labels as with
 # 32: perhaps it learns *dark and round*, but in so few steps not what an embryo is. This is why a
-# **pre-trained** model is worth sharing. (And 32 labels do not reach the uppermost line: a hundred
-# steps are few.)
+# **pre-trained** model is worth sharing. (No start was trained to its end here: a random one may
+# catch up, in hours. And 32 labels do not reach the uppermost line: a hundred steps are few.)
 #
 # And if one does both, turns the pictures round *and* fine-tunes on the same eight?
 
@@ -439,13 +440,15 @@ for name in ("fine-tuned", "all of one embryo"):
 #
 # ## Exercise 6.3: how many labels are enough?
 #
-# A table has a row for each number of labels: `labels`, the mean score on training pictures
-# `train`, on test embryos `test`, and the `spread` of the test score over runs. Return the
-# *smallest* number of labels whose mean test score is at least the best mean minus the spread of
-# that best one. All four are lists of the same length, from few labels to many.
+# The spread tells by how much *single* runs differ. A mean of several runs is known better: its
+# **standard error** is the spread divided by the square root of the number of runs. A table has a
+# row for each number of labels: `labels`, the mean score on training pictures `train`, on test
+# embryos `test`, and the standard `error` of the test score. Return the *smallest* number of labels
+# whose mean test score is at least the best mean minus the error of that best one. All four are
+# lists of the same length, from few labels to many.
 
 # %%
-def enough(labels, train, test, spread):
+def enough(labels, train, test, error):
     return None  # your code
 
 
@@ -454,9 +457,9 @@ exercises.hint("6.3")
 
 
 # %% tags=["solution"]
-def enough(labels, train, test, spread):
+def enough(labels, train, test, error):
     best = np.argmax(test)
-    bar = test[best] - spread[best]
+    bar = test[best] - error[best]
     return labels[np.argmax(np.array(test) >= bar)]  # argmax finds the first True
 
 
@@ -469,14 +472,16 @@ exercises.check("6.3", enough)
 # %%
 counts = [labels for name, labels in arms if name == "fine-tuned"]
 test = [arms["fine-tuned", labels]["stained iou"] for labels in counts]
-means, spreads = [iou["mean"] for iou in test], [iou["sd"] for iou in test]
-said = enough(counts, means, means, spreads)  # the training scores: not asked
+means = [iou["mean"] for iou in test]
+errors = [iou["sd"] / np.sqrt(len(iou["seeds"])) for iou in test]
+said = enough(counts, means, means, errors)  # the training scores: not asked
 print("labels that are enough:", "solve exercise 6.3 first" if said is None else said)
 
 # %% [markdown]
-# Two, by a hair, though the line rises up to eight: the spread of three runs is so wide. That does
-# not mean that two labels are as good as eight. It means that three runs cannot tell. Make more of
-# them before you decide.
+# Eight, where the line bends for the eye as well. (Had we taken the spread of single runs for the
+# error of a mean, the bar would have lain lower, and fewer labels would have seemed enough.) That
+# does not prove that more labels are no better. It means that three runs cannot tell: with more of
+# them the error of the means shrinks, and smaller differences come out.
 #
 # ## What was forgotten
 #
@@ -490,12 +495,13 @@ lost = before["ordinary"].iou - after["ordinary"].iou
 assert lost > 0.05, "it should have forgotten something"
 
 # %% [markdown]
-# Nobody asked it to remember, so much is gone: it looks for dark things now.
-# This is called *catastrophic forgetting*. If you will never meet ordinary pictures again, you need
-# not care. If you will, there are remedies, measured beforehand as well: **mix** ordinary sections
-# with the new ones (here as many as there are new); make the steps **smaller**; or bring the new
-# pictures **nearer** to the old ones before you fine-tune, here by turning them round. *Look at the
-# upper right corner*, where one would like to be.
+# Nobody asked it to remember, so much is gone: it looks for dark things now. (One run; those that
+# are stored, in Figure 6, differ widely.) This is called *catastrophic forgetting*. If you will
+# never meet ordinary pictures again, you need not care. If you will, there are remedies, measured
+# beforehand as well: **mix** ordinary sections with the new ones (here as many as there are new);
+# make the steps **smaller**; or bring the new pictures **nearer** to the old ones before you
+# fine-tune, here by turning them round. *Look at the upper right corner*, where one would like to
+# be.
 
 # %%
 # alt: IoU on stained against IoU on ordinary test sections, a marker with bars for each way to
@@ -533,7 +539,7 @@ _ = ax.legend(loc="lower left", fontsize="small")
 # In 2020 there were no labels. The student painted masks over micrographs with a small drawing
 # tool, saved them as JPEG, and planned at least fifty pictures from each by augmentation. When a
 # prototype of our model was fine-tuned on three of six such masks and tested on the other three,
-# *nothing* was gained. (Those micrographs are not ours to give away, so you cannot repeat it.) The
+# we saw no gain. (Those micrographs are not ours to give away, so you cannot repeat it.) The
 # reasons can be measured on drawings, one by one.
 #
 # ### The ruler is bent
@@ -556,9 +562,11 @@ for ax, strength in zip(axes, (0.1, 0.5, 1.0), strict=True):
     _ = dt.show_overlay(noisy, ax=ax, true=mask, title=title)
 
 # %% [markdown]
-# *Figure 7. The same mask, spoilt more and more. White: spoilt; dashed blue: clean. The rim that
-# JPEG leaves comes first and costs most; then the shapes get worse, and the IoU tells little of
-# it.*
+# *Figure 7. The same mask, spoilt more and more. White: spoilt; dashed blue: clean.*
+#
+# No: most of the cost comes with the faintest strength. Every nucleus has become a disc of a round
+# brush, and of its soft edge all that is above 0 counts. Then the squares of JPEG come, and at last
+# the shapes go, and the IoU tells little of it.
 #
 # Now suppose a model that makes *no mistake at all*. What would it score against ragged masks?
 
@@ -625,7 +633,9 @@ print(f"all {len(ious)} sections: {ious.mean():.2f}; three of them: {low:.2f} to
 
 # %% [markdown]
 # Nine times out of ten the jury of three says something in this range, about one and the same
-# model. A gain that is smaller than the range cannot be seen with three pictures.
+# model. If two models are tested on *different* pictures, a gain that is smaller than the range
+# cannot be seen with three. Test both on the *same* pictures, and look at the differences picture
+# by picture: they vary far less.
 #
 # ### No shift, no gain
 #
@@ -651,8 +661,9 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
 #
 # - Measure the shift first, look at what goes wrong, and try the cheap remedies.
 # - Label by a written rule, whole sections, many embryos, lossless files.
-# - From a pre-trained model a handful of labels goes far, from random numbers it does not.
-# - How many are enough: where the score rises by less than its spread.
+# - From a pre-trained model a handful of labels and a hundred steps go far, from random numbers
+#   they do not.
+# - How many are enough: the fewest whose mean is within the standard error of the best.
 # - Test on the old pictures too. What is not rehearsed is forgotten.
 # - Ragged masks bend the ruler: they bound what can be learned *and* what can be measured.
 #
@@ -661,9 +672,9 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
 # **1.** Your lab changes its microscope, and the model finds half as many nuclei. What do you do
 # before you label anything?
 #
-# <details><summary>Answer</summary>Score the model on a few labelled sections of the new kind and
-# look at overlays. Check magnification (<code>--nucleus-size</code>), contrast, negatives. Only
-# then label.</details>
+# <details><summary>Answer</summary>Look at overlays of some sections. Check magnification
+# (<code>--nucleus-size</code>), contrast, negatives. Then label a few sections for a test, and
+# score the model on them; only then label to train.</details>
 #
 # **2.** You have time for twelve sections. All of one embryo, or one of each of twelve?
 #

@@ -1,6 +1,7 @@
 """The app as a person meets it: `devotools app` in a real browser (`make test-browser`)."""
 
 import re
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -289,6 +290,25 @@ def test_without_the_token_nobody_comes_in(server):
         urllib.request.urlopen(server.split("?")[0])
     refused.value.close()
     assert refused.value.code == 403
+
+
+def test_a_page_that_is_left_takes_its_uploads_along(browser, sections, tmp_path):
+    """Its kernel ends at once, and does not wait for the server's end with a gigabyte of memory."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with app_server(sections, tmp_path / "server.log", TMPDIR=str(scratch)) as url:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(url)
+        page.locator("input[type=file]").set_input_files(sections / "section_0.png")
+        stage_of(page, "section_0.png")
+        page.goto("about:blank")
+        ends = time.monotonic() + PATIENCE / 1000
+        while any(name.endswith("section_0.png") for name in files_under(scratch)):
+            assert time.monotonic() < ends, "the upload is still there"
+            time.sleep(0.5)
+        page.close()
+    assert "403" not in (tmp_path / "server.log").read_text()
 
 
 def test_nothing_is_left_when_the_server_has_ended(browser, sections, tmp_path):
