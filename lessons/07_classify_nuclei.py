@@ -28,6 +28,7 @@ from importlib.resources import files
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from scipy.spatial.distance import cdist
 
 import devotools as dt
@@ -241,8 +242,8 @@ _ = ax.legend(ncols=3, fontsize="small")
 # its head makes a mask of them. A **classifier** has the same encoder and a smaller head: the
 # features of the last stage are averaged over the crop, 512 numbers, and a single layer makes two
 # logits of them, one for each state. The state with the larger logit is the answer, and its
-# probability is the sigmoid of the difference of the two. (With more than two states the same idea
-# is called *softmax*.)
+# probability is the sigmoid of the difference of the two. (That is *softmax* with two states; with
+# more it compares all of their logits.)
 #
 # The shipped encoder has seen thousands of nuclei. So why not keep it as it is, **frozen**, and let
 # only the head learn? `learn("head")` says so, and `fit` is the loop of lesson 3, with another
@@ -250,7 +251,9 @@ _ = ax.legend(ncols=3, fontsize="small")
 # of each state; ten embryos are kept aside to choose by (validation, as in lesson 3). As in lesson
 # 6 the crops stand in the list again and again, and are turned and changed in light each time.
 #
-# To compare, we do the same with an encoder of *random numbers*, which has seen nothing at all.
+# To compare, we do the same with an encoder of *random numbers*, which has seen nothing at all. A
+# few words of the cell: `np.resize` repeats the hundred crops until they are 512, and
+# `crop_transform` is the augmentation of lesson 2 for crops.
 #
 # *Predict* both balanced accuracies on the test embryos, whose nuclei you can mostly tell by eye.
 
@@ -289,10 +292,70 @@ for name, weights in (("random numbers", None), ("segmentation", "nuclei")):
     assert frozen_score < 0.75, "not far from a coin"
 
 # %% [markdown]
-# Not far from a coin, both of them. All that the shipped encoder knows is of no more use here than
-# knowing nothing. A likely reason: it was trained to say *nucleus*, whatever is inside. A
-# nucleus with specks and one with clumps had to get the same answer, so nothing rewarded it for
-# keeping them apart. **Features carry what the old question needed.**
+# More than a coin, and far less than your eyes. The shipped encoder is of no more use here than
+# random numbers. A likely reason: it was trained to say *nucleus*, whatever is inside. A nucleus
+# with specks and one with clumps had to get the same answer, so nothing rewarded it for keeping
+# them apart.
+#
+# Has it no notion of chromatin at all? An encoder has four stages, and the head reads the last one
+# only, averaged over the crop. So we ask *each* stage: its features, averaged over the middle of
+# the crop, and a single linear layer on them, fitted to the same hundred crops. (Not by steps this
+# time: least squares, with a pull towards small weights, finds such a layer at once.) *Predict:*
+# which stage tells the states apart best, the first or the last?
+
+# %%
+def stages(network, crops):
+    """What each stage sees in the middle of the crops: four arrays (K, channels)."""
+    net, seen = network.eval().encoder, []
+    for some in torch.from_numpy(crops).split(128):
+        with torch.inference_mode():
+            x = net.relu(net.maxpool(net.bn1(net.conv1(some))))
+            means = []
+            for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+                x = stage(x)
+                rim = x.shape[-1] // 4
+                middle = x[:, :, rim : x.shape[-1] - rim, rim : x.shape[-1] - rim]
+                means.append(middle.mean(dim=(2, 3)).numpy())
+        seen.append(means)
+    return [np.concatenate(parts) for parts in zip(*seen, strict=True)]
+
+
+def one_layer(features, classes, asked):
+    """Fit a linear layer to features of known classes; its answers for those that are asked."""
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    known, asked = (features - mean) / spread, (asked - mean) / spread
+    pull = len(known) * np.eye(len(known))
+    weights = known.T @ np.linalg.solve(known @ known.T + pull, 2.0 * classes - 1)
+    return (asked @ weights > 0).astype(int)
+
+
+# %% tags=["nbval-ignore-output"]
+# alt: Balanced accuracy against the stage, 1 to 4, with a dashed line at 0.5. The segmentation
+#   encoder begins above 0.8 and falls from stage to stage to 0.6. Random numbers begin lower, and
+#   end at the same place.
+known = np.concatenate(fifty)
+_, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+looks = {"segmentation": ("nuclei", "o-", "#0072B2"), "random numbers": (None, "s--", "#D55E00")}
+for name, (weights, fmt, colour) in looks.items():
+    dt.seed_everything(0)
+    network = dt.ResNet18Classifier(weights=weights)
+    pairs = zip(stages(network, learn.crops[known]), stages(network, test.crops), strict=True)
+    said = [one_layer(few, learn.classes[known], asked) for few, asked in pairs]
+    by_stage = [dt.balanced_accuracy(test.classes, one) for one in said]
+    ax.plot([1, 2, 3, 4], by_stage, fmt, color=colour, label=name)
+    if weights == "nuclei":
+        assert by_stage[0] > by_stage[3] + 0.1
+ax.axhline(0.5, color="black", linestyle=":", label="guessing")
+ax.set(xticks=[1, 2, 3, 4], xlabel="stage", ylabel="balanced accuracy", ylim=(0.4, 1.02))
+_ = ax.legend()
+
+# %% [markdown]
+# *Figure 4. One linear layer on each stage of two frozen encoders, taught a hundred crops.*
+#
+# The first stage tells the states apart, and from stage to stage it is forgotten. Each stage keeps
+# what the next one needs to say *nucleus*; the specks were seen, and thrown away on the way to the
+# mask. So a frozen network is not simply useless for a new question. **The last stage carries what
+# the old question needed. Which stage you read matters.**
 #
 # Now let the encoder change as well: **all weights** learn, from the same start and with the same
 # hundred crops. That takes longer, for every step goes back through the whole network. (A head
@@ -351,16 +414,16 @@ ax.set_xticks([10, 100, 1000], labels=["10", "100", "1,000"])
 _ = ax.legend(fontsize="small", ncols=2)
 
 # %% [markdown]
-# *Figure 4. What a number of labelled crops gives. Points are means over runs, bars their standard
+# *Figure 5. What a number of labelled crops gives. Points are means over runs, bars their standard
 # deviation. Your own run had fewer steps and was scored on other test embryos, so compare it
 # roughly. Each run had 40 more labelled crops to choose the epoch by: even* 10 *means 50 labels.*
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
-# random numbers makes no difference that three runs could show; see how the bars overlap. In lesson
+# random numbers makes no difference that three runs could show. In lesson
 # 6 the same start went clearly further than random numbers: there the question was the same,
 # *nucleus or not*, and only the pictures were new. Here the pictures are the same, and the question
 # is new. The frozen encoder does not even gain from a hundred times as many labels: what its
-# features do not hold, no head of one layer reads from them.
+# last stage has thrown away, no head brings back.
 #
 # So the rule is not *always start from a trained network*, but *try it, and count the runs*. With
 # few crops a single run says little: look how far apart the runs of one start lie. The shipped
@@ -405,7 +468,7 @@ for ax, (name, answer) in zip(axes, answers.items(), strict=True):
     _ = classification.plot_confusion(few.classes, answer.astype(int), ax).set_title(name)
 
 # %% [markdown]
-# *Figure 5. Who was taken for what: counts, and shares of each row. Right answers lie on the
+# *Figure 6. Who was taken for what: counts, and shares of each row. Right answers lie on the
 # diagonal.*
 #
 # ## Exercise 7.1: a score that is not flattered
@@ -434,10 +497,14 @@ exercises.check("7.1", balanced)
 # %% tags=["nbval-ignore-output"]
 for name, answer in answers.items():
     print(f"{name:18} balanced accuracy {dt.balanced_accuracy(true, answer):.2f}")
+print(f"{called.sum()} called condensed, {(called & true).sum()} of them rightly: "
+      f"precision {(called & true).sum() / called.sum():.2f}")
 assert dt.balanced_accuracy(true, called) > 0.7
 
 # %% [markdown]
-# Balanced accuracy goes by rows. It does not see the right column, so look at that as well.
+# Balanced accuracy goes by rows. It does not see the right column: although both rows look good,
+# little more than half of those that were called condensed are, for the few mistakes among the many
+# interphase nuclei are nearly as many as all the condensed ones.
 #
 # ## What did it look at?
 #
@@ -527,7 +594,7 @@ print(f"a black patch raises its probability of condensed by up to {fooled:.2f}"
 assert fooled > 0.2
 
 # %% [markdown]
-# *Figure 6. What covering changes. Yellow: with the square here, less is left of* condensed. *Blue:
+# *Figure 7. What covering changes. Yellow: with the square here, less is left of* condensed. *Blue:
 # it becomes more probable. Grey: nothing changes. White circle: about where the nucleus lies. No
 # square can have its middle in the white frame.*
 #
@@ -540,14 +607,35 @@ assert fooled > 0.2
 #   On the condensed nucleus they seem to show that the clump does not matter: they cover it with
 #   something just as dark. On the interphase nucleus they *make* a clump, and the map turns blue
 #   where the network is only being fooled.
-# - **Spread evidence is invisible.** The evidence for interphase is everywhere, so no single patch
-#   takes it away, and the map is flat. It is not true that the network looked at nothing.
+# - **A flat map may hide a large push.** On the interphase nucleus squares of mean brightness seem
+#   to change nothing. Perhaps its evidence is everywhere, and no patch takes all of it away; or the
+#   network is so sure that a large push does not show in the probability. The *logits* tell, in the
+#   cell below.
 # - **Where is not why.** The map says that the clump counts. It does not say whether darkness,
 #   shape or size made it count.
 #
 # It is also one nucleus of each kind, *chosen because all of this shows in it*. Change the numbers
 # behind `chosen` and look again, before you tell anybody what *the* network looks at: of the first
 # ten interphase nuclei some are fooled by a black square, others hardly at all.
+#
+# Now the logits of that interphase nucleus, *condensed* minus *interphase*, before and after its
+# middle is covered. *Predict:* do they move as little as the map says?
+
+# %% tags=["nbval-ignore-output"]
+covered = crop.copy()  # the interphase nucleus of the figure
+covered[20:44, 20:44] = crop.mean()
+logits = classification.predict_logits(model, np.stack([crop, covered])[:, None])
+difference = logits[:, 1] - logits[:, 0]
+for name, one in zip(("as it is", "covered"), difference, strict=True):
+    probability = 1 / (1 + np.exp(-one / model.temperature))
+    print(f"{name:9} logits {one:6.1f}, probability of condensed {probability:.3f}")
+assert difference[1] > difference[0] + 2
+
+# %% [markdown]
+# A long way, at the flat end of the sigmoid, where a long way is a small step of probability. So
+# the network does look at the middle. Where a network is very sure, draw maps of logits.
+#
+# (`model.temperature`, by which logits are divided, is explained in the next section.)
 #
 # ## Can the probability be believed?
 #
@@ -584,12 +672,12 @@ exercises.check("7.3", calibration_error)
 # %% [markdown]
 # There is a simple cure. Logits that are too large make probabilities that are too sure, so divide
 # all of them by one number, the **temperature**. No answer changes, only how sure it is. The number
-# is chosen on nuclei that were not trained on. We have no further embryos at hand, so we divide the
-# test embryos: one half becomes validation data and chooses the temperature, the other half stays
-# the test.
+# is chosen on nuclei that were not trained on. The ten embryos kept aside would do, but they have
+# chosen the epoch, so the network looks a little too good on them. We divide the test embryos: one
+# half becomes validation data and chooses the temperature, the other half stays the test.
 
 # %% tags=["nbval-ignore-output"]
-# alt: Share of right answers against confidence, with a dashed diagonal. Orange squares, as
+# alt: Share of right answers against confidence, with a dashed diagonal. Red squares, as
 #   trained: nearly all nuclei lie at the right end, and below the diagonal. Blue circles, divided
 #   by the temperature: they are spread more, and nearer to it.
 half = np.isin(test.embryo, np.unique(test.embryo)[::2])
@@ -609,7 +697,7 @@ for divisor, (name, marker, line, colour) in looks.items():
 _ = ax.set(ylim=(0, 1.03))
 
 # %% [markdown]
-# *Figure 7. Reliability of the network that you trained, on test embryos that the temperature was
+# *Figure 8. Reliability of the network that you trained, on test embryos that the temperature was
 # not chosen by. Confidence is the probability of the state that was said. The area of a dot grows
 # with the number of nuclei in its bin; those with few jump about. Below the diagonal: too sure.*
 #
@@ -619,21 +707,26 @@ _ = ax.set(ylim=(0, 1.03))
 # for nuclei like those on which it was chosen.
 #
 # What does one do with a nucleus about which the network is in doubt? One says so. Below a *limit*
-# of probability its state is `unsure`. *Predict:* as the limit rises, what becomes of the share of
-# right answers among those that are left, and what is the price?
+# of probability its state is `unsure`. *Predict:* as the limit rises, what becomes of the precision
+# of *condensed* among those that are left, and what is the price?
 
 # %% tags=["nbval-ignore-output"]
 probability = condensed_probability(few.crops)
 sure = np.maximum(probability, 1 - probability)  # of the likelier state
-print(f"limit of the shipped classifier: {model.limit:.2f}")
-print("limit  unsure  right among the rest")
+print(f"limit of the shipped classifier: {model.limit:.2f}; {true.sum()} nuclei are condensed")
+print("limit  unsure  called condensed  of them right  condensed that keep a state")
 for limit in sorted({0.5, 0.7, 0.9, 0.99, round(model.limit, 2)}):
     told = sure >= limit
-    print(f"{limit:5.2f}  {1 - told.mean():6.0%}  {(called == true)[told].mean():19.0%}")
+    dividing = told & called  # said to be condensed, and surely
+    print(f"{limit:5.2f}  {1 - told.mean():6.0%}  {dividing.sum():16}  "
+          f"{(dividing & true).sum() / max(1, dividing.sum()):13.0%}  {(told & true).sum():27}")
 
 # %% [markdown]
-# Saying *unsure* is cheap as long as the doubtful are few, and a bias where they are not: if dim
-# nuclei are unsure, and dividing ones are dim, then what is left is not the embryo any more. So the
+# The precision rises, and nuclei go. Look at the last column: at the highest limit most of the
+# condensed ones have no state any more, since a rare state is doubtful more often than a common
+# one. An index of those that are left would be far too low.
+#
+# So saying *unsure* is cheap as long as the doubtful are few, and a bias where they are not. The
 # unsure ones are left out of a fraction, and their number stands beside it.
 #
 # ## A mitotic index along a series
@@ -683,8 +776,12 @@ for ax, section in zip(axes, (8, 12, 16), strict=True):
         _ = ax.text(beside, nucleus.centroid_row, letters[said] + "*" * wrong, **style)
 
 # %% [markdown]
-# *Figure 8. Three sections with the calls: C condensed, I interphase, ? unsure. A star says that
+# *Figure 9. Three sections with the calls: C condensed, I interphase, ? unsure. A star says that
 # the call is not the true state, or that there is no nucleus at all.*
+#
+# Look at what a star stands beside: it may be no nucleus, but a bright granule that was taken for
+# one. A classifier that knows two states gives one of the two to whatever it is handed, so
+# what is made up is counted as well.
 #
 # ### An interval for a fraction
 #
@@ -726,7 +823,7 @@ ax.set(xlabel="section", ylabel="fraction condensed")
 _ = ax.legend(ncols=2)
 
 # %% [markdown]
-# *Figure 9. The course along the series, as found (orange dots, with Wilson's interval) and as it
+# *Figure 10. The course along the series, as found (orange dots, with Wilson's interval) and as it
 # is (blue squares). Sections in which no nucleus has a state have no dot.*
 #
 # Is there a wave of division in the middle of the embryo? None was drawn: in our drawings the state
@@ -788,11 +885,11 @@ print(f"truth   {(shown['state'] == 'condensed').mean():.2f} of {len(shown)} nuc
 # is the width of the interval.
 #
 # What does even the wider interval not know? It holds what *chance* does with so few nuclei. It
-# knows nothing of the nuclei that were not found, nothing of other embryos (cells of a lineage
-# divide in step, so forty nuclei of one embryo are not forty opinions), and nothing of **wrong
-# calls**. How much do those matter? We take the shares of right answers from the confusion matrix,
-# and ask what such a classifier would say on average. *Predict* what it says where truly one in a
-# hundred is condensed.
+# knows nothing of the nuclei that were not found, nor of the granules that were taken for nuclei
+# (look for stars in Figure 9), nothing of other embryos (cells of a lineage divide in step, so
+# forty nuclei of one embryo are not forty opinions), and nothing of **wrong calls**. How much do
+# those matter? We take the shares of right answers from the confusion matrix, and ask what such a
+# classifier would say on average. *Predict* what it says where truly one in a hundred is condensed.
 
 # %% tags=["nbval-ignore-output"]
 sensitivity, specificity = called[true].mean(), (~called[~true]).mean()
@@ -812,7 +909,8 @@ for share in (0.01, 0.05, 0.2, 0.5):
 #
 # ## What to take along
 #
-# - Features carry what the old question needed. Test whether the start helps: it may not.
+# - The last stage carries what the old question needed; an earlier one may hold what yours needs.
+#   Test whether the start helps: it may not.
 # - Toss coins for labels: whatever predicts them leaks. Split by embryo.
 # - Of a rare state report balanced accuracy and the confusion matrix, read along its rows and down
 #   its columns, never accuracy alone.
@@ -835,15 +933,17 @@ for share in (0.01, 0.05, 0.2, 0.5):
 #
 # **3.** The occlusion map of an interphase nucleus is flat. Did the network look at nothing?
 #
-# <details><summary>Answer</summary>No. Its evidence is spread, and no single patch takes it away.
-# The map shows what one patch can change, not all that was used.</details>
+# <details><summary>Answer</summary>Not necessarily. Its evidence may be spread, so that no single
+# patch takes it away, or the network is so sure that a large change of the logits hardly shows in
+# the probability. Draw the map of logits.</details>
 #
 # **4.** Embryo A has 8 condensed nuclei of 40. Embryo B was treated, and has 4 of 40. Does the
 # treatment make cells divide less?
 #
-# <details><summary>Answer</summary>The two intervals overlap widely, and there is one embryo of
-# each. Nuclei of one embryo divide in step, so the embryo is the unit: treat and count
-# several.</details>
+# <details><summary>Answer</summary>So few nuclei cannot show it: by chance alone a difference as
+# large comes in about one of three such pairs (Fisher's exact test, p = 0.35; that intervals
+# overlap is no test). And there is one embryo of each. Nuclei of one embryo divide in step, so the
+# embryo is the unit: treat and count several.</details>
 #
 # **5.** You use a classifier that was taught as many condensed as interphase nuclei on embryos in
 # which one in fifty is condensed. In which direction is the index wrong?
