@@ -401,8 +401,10 @@ def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarr
 def _without_ink(array: np.ndarray) -> np.ndarray:
     """Cyan, magenta, yellow and black (..., 4) as red, green and blue (..., 3)."""
     most = float(np.iinfo(array.dtype).max)
-    light = (most - array[..., :3]) * (most - array[..., 3:4]) / most
-    return np.round(light).astype(array.dtype)
+    light = np.empty((*array.shape[:-1], 3), array.dtype)
+    for part, ink in zip(light, array, strict=True):  # row by row: floats take much memory
+        part[...] = np.round((most - ink[..., :3]) * (most - ink[..., 3:4]) / most)
+    return light
 
 
 def _check_pages(path: Path, tiff: tifffile.TiffFile) -> None:

@@ -161,7 +161,7 @@ def test_delete_add_undo_redo_and_the_table_follows(filled):
 
 def test_delete_of_nothing_is_a_message(filled):
     filled.canvas._receive(filled.canvas, {"type": "delete"}, [])
-    assert "Select one first" in filled.canvas.message
+    assert "no nucleus is selected" in filled.canvas.message
 
 
 def test_stroke_that_changes_nothing_is_taken_back(filled):

@@ -18,6 +18,7 @@ from .session import Session
 
 UPLOAD_LIMIT = 200 * 10**6  # bytes a file
 WEIGHTS = ".safetensors"
+EXAMPLES = {"pixel_size_um": "0.12 (micrometres)", "nucleus_size": "40 (pixels)"}
 AS_IT_IS = ("model", "states")  # settings that are no numbers in a field of text
 WIDE = {"layout": {"width": "auto"}, "style": {"description_width": "8.5em"}}
 
@@ -209,7 +210,7 @@ def _number(text: str, name: str) -> float | None:
     except ValueError as error:
         raise InputError(
             f"{name.removesuffix('_um').replace('_', ' ')} is {text!r}; expected a number, for "
-            "example 0.12, or nothing. Mend it or leave the field empty."
+            f"example {EXAMPLES[name]}, or nothing. Mend it or leave the field empty."
         ) from error
 
 

@@ -150,7 +150,8 @@ class App(widgets.VBox):
         if 0 <= number < len(self.session.pictures):
             self.choose.list.selected = 0
             self.session.remove(self.session.pictures[number])
-            self._number = None
+            usable = [n for n, p in enumerate(self.session.pictures) if not p.error]
+            self._number = min(usable, key=lambda n: abs(n - number), default=None)  # a neighbour
             self.refresh()
 
     def _show_picture(self) -> None:

@@ -105,10 +105,19 @@ class Session:
     def add_folder(self, folder: str = ".") -> list[Picture]:
         """Take in all files of a folder under the session's own, sub-folders included.
 
-        Raises :class:`~devotools._validate.InputError` for a place outside, and for no picture.
+        Files that are open already are left out, or their nuclei would count twice. Raises
+        :class:`~devotools._validate.InputError` for a place outside, and for nothing new.
         A link that leads out is kept with its reason, as other bad files are.
         """
-        return [self._add_inside(path, name) for path, name in folder_pictures(self.folder, folder)]
+        open_already = {picture.path.resolve() for picture in self.pictures}
+        found = folder_pictures(self.folder, folder)
+        new = [(path, name) for path, name in found if path.resolve() not in open_already]
+        if not new:
+            raise InputError(
+                f"all {len(found)} files of {folder!r} are open already; expected new ones. Name "
+                "another folder, or remove pictures from the list first."
+            )
+        return [self._add_inside(path, name) for path, name in new]
 
     def _add_inside(self, path: Path, name: str) -> Picture:
         try:
@@ -304,8 +313,13 @@ class Session:
 
     def delete(self, picture: Picture, number: int) -> None:
         """Say that the nucleus ``number`` is none."""
+        if number < 1:
+            raise InputError(
+                "no nucleus is selected; expected one to delete. Click it in the picture, or its "
+                "row of the table."
+            )
         mask = self.labels(picture) == number
-        if number < 1 or not mask.any():
+        if not mask.any():
             raise InputError(
                 f"{picture.name!r} has no nucleus {number}; expected a number of its table. "
                 "Select one first."

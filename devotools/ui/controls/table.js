@@ -11,6 +11,7 @@ export default {
     let rows = new Map();
 
     function show() {
+      const focused = [...rows.values()].indexOf(document.activeElement);
       box.style.height = model.get("height");
       box.classList.toggle("dt-names", model.get("names"));
       table.replaceChildren();
@@ -45,6 +46,8 @@ export default {
         cell.textContent = model.get("empty");
       }
       mark();
+      const all = [...rows.values()];
+      if (focused >= 0) all[Math.min(focused, all.length - 1)]?.focus({ preventScroll: true });
     }
 
     function mark() {
