@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -292,26 +293,9 @@ def test_without_the_token_nobody_comes_in(server):
     assert refused.value.code == 403
 
 
-def test_a_page_that_is_left_takes_its_uploads_along(browser, sections, tmp_path):
-    """Its kernel ends at once, and does not wait for the server's end with a gigabyte of memory."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with app_server(sections, tmp_path / "server.log", TMPDIR=str(scratch)) as url:
-        page = browser.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(url)
-        page.locator("input[type=file]").set_input_files(sections / "section_0.png")
-        stage_of(page, "section_0.png")
-        page.goto("about:blank")
-        ends = time.monotonic() + PATIENCE / 1000
-        while any(name.endswith("section_0.png") for name in files_under(scratch)):
-            assert time.monotonic() < ends, "the upload is still there"
-            time.sleep(0.5)
-        page.close()
-    assert "403" not in (tmp_path / "server.log").read_text()
-
-
-def test_nothing_is_left_when_the_server_has_ended(browser, sections, tmp_path):
+@contextmanager
+def page_with_an_upload(browser, sections, tmp_path):
+    """The page of a server of its own with one picture uploaded, and where the server writes."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with app_server(sections, tmp_path / "server.log", TMPDIR=str(scratch)) as url:
@@ -321,5 +305,22 @@ def test_nothing_is_left_when_the_server_has_ended(browser, sections, tmp_path):
         page.locator("input[type=file]").set_input_files(sections / "section_0.png")
         stage_of(page, "section_0.png")
         assert any(name.endswith("section_0.png") for name in files_under(scratch))
+        yield page, scratch
         page.close()
+
+
+def test_a_page_that_is_left_takes_its_uploads_along(browser, sections, tmp_path):
+    """Its kernel ends at once, and does not wait for the server's end with a gigabyte of memory."""
+    with page_with_an_upload(browser, sections, tmp_path) as (page, scratch):
+        page.goto("about:blank")
+        ends = time.monotonic() + PATIENCE / 1000
+        while any(name.endswith("section_0.png") for name in files_under(scratch)):
+            assert time.monotonic() < ends, "the upload is still there"
+            time.sleep(0.5)
+    assert "403" not in (tmp_path / "server.log").read_text()
+
+
+def test_nothing_is_left_when_the_server_has_ended(browser, sections, tmp_path):
+    with page_with_an_upload(browser, sections, tmp_path) as (_, scratch):
+        pass
     assert files_under(scratch) == set()
