@@ -218,6 +218,19 @@ def colour_at(stage, x, y):
     )
 
 
+def test_a_program_that_has_ended_is_told(new_page, workplace, tmp_path):
+    """What is drawn is on the screen and nowhere else: the page must say so."""
+    code = CODE.format(pictures=str(workplace / "pictures"), out=str(tmp_path / "out"))
+    write_notebook(workplace / "ended.ipynb", code)
+    with voila_server(workplace / "ended.ipynb", tmp_path / "voila.log") as url:
+        page = new_page(url)
+        stage = stage_of(page, "a.png")
+        drag(page, stage, SMALL, (40, 30), (40, 60))
+        wait_for((tmp_path / "out" / "masks" / "a.png").exists, "the first mask")
+    drag(page, stage, SMALL, (60, 45), (64, 45))
+    page.get_by_text("No answer from the program yet: what you draw now may be lost").wait_for()
+
+
 def test_jupyterlab_paints_and_keeps_its_own_keys_out(new_page, workplace, tmp_path):
     with lab_server(workplace, tmp_path / "lab.log") as url:
         page = new_page(f"{url}/tree/lab.ipynb?token=test")

@@ -127,6 +127,18 @@ def test_events_without_an_owner_or_a_picture_do_nothing(said):
     hear(canvas, "anything")
 
 
+def test_every_event_is_answered_also_one_that_fails(said):
+    def fail():
+        raise RuntimeError("not foreseen")
+
+    canvas = Canvas({"undo": fail})
+    canvas.show(np.zeros((2, 2)), np.zeros((2, 2), int), "a")
+    hear(canvas, "redo")
+    with pytest.raises(RuntimeError):
+        hear(canvas, "undo")
+    assert len(said.of("heard")) == 2
+
+
 def test_selection_ends_with_its_nucleus(said):
     labels = draw_discs()
     canvas = Canvas({})

@@ -22,11 +22,16 @@ const HELP = [
   ["Space and drag, wheel, two fingers", "move, zoom"],
 ];
 
+const PATIENCE = 20; // seconds of Python's silence until it is told
+const SILENCE =
+  "No answer from the program yet: what you draw now may be lost. If it has ended, start it again and reload this page.";
+
 class CanvasWidget {
   constructor(model, element) {
     this.model = model;
     this.stroke = null;
     this.pointers = new Map();
+    this.asked = 0; // words to Python that it has not answered
     this.spaceHeld = false;
     this.work = Promise.resolve(); // messages from Python are done one after the other
     this.build(element);
@@ -107,7 +112,7 @@ class CanvasWidget {
     this.remove.disabled = !model.get("selected");
     this.canvas.setAttribute("aria-label", model.get("label"));
     this.canvas.dataset.tool = tool;
-    this.status.textContent = model.get("message");
+    this.status.textContent = this.silent ? SILENCE : model.get("message");
     this.view.opacity = model.get("opacity");
     if (this.view.ring) this.view.ring.radius = this.radius();
     if (tool !== "polygon") this.view.corners = [];
@@ -122,6 +127,22 @@ class CanvasWidget {
 
   say(type, content = {}, buffers = []) {
     this.model.send({ type, ...content }, undefined, buffers);
+    this.asked += 1;
+    if (this.asked === 1) this.waitForAnswer();
+  }
+
+  // Python may have ended, and a page does not notice: each word of ours is answered by "heard".
+  waitForAnswer() {
+    clearTimeout(this.waiting);
+    const wasSilent = this.silent;
+    this.silent = false;
+    if (this.asked) {
+      this.waiting = setTimeout(() => {
+        this.silent = true;
+        this.refresh();
+      }, PATIENCE * 1000);
+    }
+    if (wasSilent) this.refresh();
   }
 
   set(trait, value) {
@@ -130,6 +151,11 @@ class CanvasWidget {
   }
 
   receive(message, buffers) {
+    if (message.type === "heard") {
+      this.asked = Math.max(0, this.asked - 1);
+      this.waitForAnswer();
+      return;
+    }
     this.work = this.work.then(async () => {
       if (message.type === "scene") await this.showScene(message, buffers);
       if (message.type === "patch") await this.showPatch(message, buffers);

@@ -115,8 +115,13 @@ class Canvas(anywidget.AnyWidget):
         if kind == "hello":  # a page has opened, perhaps again
             self._send_scene()
             return
-        if kind not in self._on or self._shown is None:
-            return
+        try:
+            if kind in self._on and self._shown is not None:
+                self._do(kind, content, buffers)
+        finally:
+            self.send({"type": "heard"})  # a page tells when this stays away
+
+    def _do(self, kind: str, content: dict[str, Any], buffers: list[Any]) -> None:
         self.message = ""
         try:
             if kind == "edit":
