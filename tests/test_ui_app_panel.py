@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from helpers import Bright, DarkMiddle, draw_discs, picture_of
 
 from devotools import InputError, write_image
@@ -92,8 +93,10 @@ def test_without_a_folder_there_is_no_field_for_it():
 
 
 def test_examples_bring_their_pixel_size(app, monkeypatch, tmp_path):
-    files = [(tmp_path / "sub" / "a.png", "example_1.png")]
-    monkeypatch.setattr(session, "draw_examples", lambda folder: (files, 0.25))
+    example = tmp_path / "example_1.tif"
+    stored = np.uint8(255 * picture_of(draw_discs()))
+    tifffile.imwrite(example, stored, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
+    monkeypatch.setattr(session, "draw_examples", lambda folder: [(example, example.name)])
     app.choose.examples.click()
     assert app.choose.pixel_size.value == ""  # it is theirs, and no other picture's
     assert [p.pixel_size_um for p in app.session.pictures] == [0.25]

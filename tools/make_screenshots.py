@@ -27,9 +27,9 @@ def photograph_app(browser, folder: Path) -> None:
     with app_server(folder / "my_micrographs", folder / "app.log") as url:
         page = open_page(browser, url)
         page.get_by_role("button", name="Try the drawn examples").click()
-        stage_of(page, "example_1.png")
-        page.get_by_role("row", name="example_3.png").click()
-        stage_of(page, "example_3.png")
+        stage_of(page, "example_1.tif")
+        page.get_by_role("row", name="example_3.tif").click()
+        stage_of(page, "example_3.tif")
         page.get_by_role("grid", name="Nuclei of the picture shown").get_by_role("row").nth(
             3
         ).click()

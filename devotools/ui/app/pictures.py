@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from devotools._validate import InputError, check_folder
-from devotools.images import is_tiff, read_image, silent_tifffile, write_image
+from devotools.images import is_tiff, read_image, silent_tifffile
 from devotools.pipeline import find_jobs, read_pixel_size
 from devotools.synthetic import Appearance, synthesize_series
 
@@ -125,15 +125,21 @@ def resolve_inside(root: str | Path | None, name: str) -> Path:
     return path
 
 
-def draw_examples(folder: Path) -> tuple[list[tuple[Path, str]], float]:
-    """Draw the sections of one embryo into ``folder``: files, names, and the pixel size (µm)."""
+def draw_examples(folder: Path) -> list[tuple[Path, str]]:
+    """Draw the sections of one embryo into ``folder``, as TIFFs that say their pixel size."""
     plain = Appearance().without("second_embryo", "label_bar", "folds", "wedge", "frame")
     series = synthesize_series(
         nuclei=30, sections=EXAMPLE_SECTIONS, size=256, seed=46, appearance=plain
     )
     files = []
     for number, image in enumerate(series.images, start=1):
-        name = f"example_{number}.png"
-        write_image(folder / name, image)
+        name = f"example_{number}.tif"
+        tifffile.imwrite(
+            folder / name,
+            np.round(image * 255).astype(np.uint8),
+            imagej=True,
+            resolution=(1 / series.pixel_size_um, 1 / series.pixel_size_um),
+            metadata={"unit": "um"},
+        )
         files.append((folder / name, name))
-    return files, series.pixel_size_um
+    return files

@@ -129,11 +129,7 @@ class Session:
     def add_examples(self) -> list[Picture]:
         """Draw the examples and take them in, with their pixel size."""
         folder = Path(tempfile.mkdtemp(dir=self._workspace))
-        files, pixel_size = draw_examples(folder)
-        added = [self.add(path, name) for path, name in files]
-        for picture in added:  # of the examples alone: other pictures have another, or none
-            picture.pixel_size_um = pixel_size
-        return added
+        return [self.add(path, name) for path, name in draw_examples(folder)]
 
     def pixel_size(self, picture: Picture) -> float | None:
         """Micrometres along a pixel: what was typed in, else what the file says, else None."""
