@@ -202,6 +202,24 @@ def test_empty_file_arrives_too(upload):
     assert upload.arrived == [(b"", "a.png")]
 
 
+def test_a_failure_does_not_shut_the_door(said, tmp_path):
+    def fail(path, name):
+        raise RuntimeError("not foreseen")
+
+    upload = Upload(
+        lambda name: tmp_path / name,
+        on_file=fail,
+        on_refused=fail,
+        on_failed=fail,
+        on_all=lambda: None,
+        limit=100,
+    )
+    hear(upload, "begin", name="a.png", size=1)
+    with pytest.raises(RuntimeError):
+        hear(upload, "end")
+    assert said == [({"type": "answer", "go": True}, ()), ({"type": "answer"}, ())]
+
+
 def test_too_large_a_file_is_refused_before_it_is_sent(upload, said):
     hear(upload, "begin", name="large.tif", size=11)
     assert said == [({"type": "answer", "go": False}, ())]

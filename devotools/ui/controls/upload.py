@@ -48,19 +48,21 @@ class Upload(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def _receive(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-        kind = content.get("type")
-        if kind == "begin":
-            self.send({"type": "answer", "go": self._begin(content["name"], content["size"])})
-        elif kind == "piece":
-            self._write(buffers[0])
-            self.send({"type": "answer"})
-        elif kind == "end":
-            path, self._path = self._path, None
-            if path is not None:
-                self._on_file(path, self._name)
-            self.send({"type": "answer"})
-        elif kind == "all":
+        kind, answer = content.get("type"), {"type": "answer"}
+        if kind == "all":
             self._on_all()
+            return
+        try:
+            if kind == "begin":
+                answer["go"] = self._begin(content["name"], content["size"])
+            elif kind == "piece":
+                self._write(buffers[0])
+            elif kind == "end":
+                path, self._path = self._path, None
+                if path is not None:
+                    self._on_file(path, self._name)
+        finally:
+            self.send(answer)  # whatever happened: without it the page takes no further file
 
     def _begin(self, name: str, size: int) -> bool:
         if size > self.limit:
