@@ -16,7 +16,7 @@
 # - to give a fraction with an interval, counted in nuclei and not in cuts.
 #
 # **What you need:** lesson 3 (training), *calibrated* from lesson 4, *cuts* from lesson 5.
-# **Time:** 45 minutes to read, 3 minutes to run. **Memory:** 1.5 GB. **Internet:** not needed.
+# **Time:** 45 minutes to read, 3 minutes to run. **Memory:** 1.6 GB. **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
 
