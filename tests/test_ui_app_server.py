@@ -127,3 +127,31 @@ def test_ctrl_c_ends_the_server_whatever_it_is_busy_with(tmp_path):
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", INTERRUPTED], env=environment, timeout=120, check=True)
     assert files_under(tmp_path) == set()
+
+
+OVERTAKEN = """
+import socket
+from tornado.ioloop import IOLoop
+from devotools.ui import serve_app
+from devotools.ui.app import server
+
+taken = socket.create_server(("127.0.0.1", 0))  # by another app, after this one had found it free
+server._free_port = lambda address, port: taken.getsockname()[1]
+
+def tell(url):
+    print(taken.getsockname()[1], url)
+    IOLoop.current().stop()
+
+serve_app(browser=False, announce=tell)
+"""
+
+
+def test_address_that_is_told_is_the_one_it_listens_at(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", OVERTAKEN]
+    ended = subprocess.run(
+        command, env=environment, timeout=120, check=True, capture_output=True, text=True
+    )
+    taken, url = ended.stdout.split()
+    assert url.startswith("http://127.0.0.1:")
+    assert f":{taken}/" not in url

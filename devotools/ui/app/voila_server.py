@@ -32,17 +32,21 @@ VoilaShutdownKernelHandler.check_xsrf_cookie = lambda self: None
 
 
 class Server(Voila):
-    """Voila that tells its address, with the token, before it listens."""
+    """Voila that tells its address, with the token, as soon as it listens there."""
 
     announce: Callable[[str], None] = staticmethod(lambda url: None)
 
     def listen(self) -> None:
-        """Tell the address, then serve until the end."""
+        """Serve until the end; the loop begins by telling the address."""
         self.ioloop = IOLoop.current()
         signal.signal(signal.SIGINT, self._interrupted)
+        self.ioloop.add_callback(self._tell_address)
+        super().listen()
+
+    def _tell_address(self) -> None:
+        """By now the port is ours: another app may have taken the one that was asked for."""
         token = self.identity_provider.token
         self.announce(self.connection_url + (f"?token={token}" if token else ""))
-        super().listen()
 
     def _interrupted(self, number: int, frame: object) -> None:
         """End between two answers; Ctrl C once more ends in the middle of one.
