@@ -53,6 +53,12 @@ DeviceOption = Annotated[
 ]
 
 
+NucleusSizeOption = Annotated[
+    float | None,
+    _number_option(help="Usual diameter of a nucleus in your pictures, in pixels."),
+]
+
+
 def _out(help: str):
     """The option --out of a verb that writes."""
     return typer.Option("--out", help=help, metavar="<path>", parser=_not_empty)
@@ -250,6 +256,7 @@ def evaluate(
             parser=_not_empty,
         ),
     ] = None,
+    nucleus_size: NucleusSizeOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Score a model on labelled sections: IoU, Dice, precision, recall, F1.
@@ -260,14 +267,17 @@ def evaluate(
     from devotools.evaluation import evaluate as score
     from devotools.images import replace_file
     from devotools.model import load_model
+    from devotools.pipeline import scale_for
     from devotools.runtime import choose_device
 
+    _check_nucleus_size(nucleus_size)
     pairs, network = read_dataset(data), load_model(model, choose_device(device))
+    scale = scale_for(network, nucleus_size)
     with replace_file(json_file) if json_file is not None else nullcontext() as temporary:
         if temporary is not None:
             temporary.touch()  # a file that cannot be written is known before the work
         with _progress(len(pairs), "picture") as bar:
-            scores = score(network, pairs, progress=lambda done, total: bar.update())
+            scores = score(network, pairs, scale=scale, progress=lambda done, total: bar.update())
         if temporary is not None:
             temporary.write_text(json.dumps(scores.to_dict(), indent=1) + "\n", encoding="utf-8")
     typer.echo(scores.table().to_string(float_format="{:.3f}".format))
@@ -288,10 +298,7 @@ def segment(
     ],
     out: Annotated[Path, _out("Folder for the results.")],
     model: ModelOption = "nuclei",
-    nucleus_size: Annotated[
-        float | None,
-        _number_option(help="Usual diameter of a nucleus in your pictures, in pixels."),
-    ] = None,
+    nucleus_size: NucleusSizeOption = None,
     pixel_size: Annotated[
         float | None,
         _number_option(help="Micrometres along a pixel, for areas in µm²; one for all."),
@@ -344,17 +351,10 @@ def segment(
     from devotools.predict import check_channels
     from devotools.runtime import choose_device
 
-    for name, value in (("--pixel-size", pixel_size), ("--nucleus-size", nucleus_size)):
-        if value is not None:
-            check_positive(value, name, "pixels" if name == "--nucleus-size" else "micrometres")
     if pixel_size is not None:
+        check_positive(pixel_size, "--pixel-size", "micrometres")
         check_pixel_size(pixel_size, "--pixel-size")
-    if nucleus_size is not None and nucleus_size < SMALL_NUCLEUS:
-        typer.echo(
-            f"--nucleus-size is {nucleus_size:g} pixels, so pictures are enlarged very much, and "
-            f"take long. If {nucleus_size:g} are micrometres, divide by those along a pixel.",
-            err=True,
-        )
+    _check_nucleus_size(nucleus_size)
     check_fraction(threshold, "--threshold")
     if pixel_size is not None and pixel_size >= LARGE_PIXEL:
         typer.echo(
@@ -415,6 +415,19 @@ def segment(
         typer.echo(f"failed: {image}: {error}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _check_nucleus_size(size: float | None) -> None:
+    """Refuse a diameter that is none; tell when it looks like micrometres."""
+    if size is None:
+        return
+    check_positive(size, "--nucleus-size", "pixels")
+    if size < SMALL_NUCLEUS:
+        typer.echo(
+            f"--nucleus-size is {size:g} pixels, so pictures are enlarged very much, and "
+            f"take long. If {size:g} are micrometres, divide by those along a pixel.",
+            err=True,
+        )
 
 
 def _cluster(workers: int | None, scheduler: str | None):

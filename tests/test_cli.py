@@ -13,7 +13,7 @@ import torch
 from helpers import Bright, draw_discs, files_under, picture_of, run_command, write_dataset
 from PIL import Image
 
-from devotools import InputError, __version__, pipeline
+from devotools import InputError, __version__, evaluation, pipeline
 from devotools import model as model_module
 from devotools.images import read_image, read_labels, write_image, write_labels
 from devotools.model import ResNet18FPN, save_model
@@ -485,6 +485,24 @@ def test_evaluate_prints_and_writes_its_scores(devotools, tmp_path):
     assert list(told) == ["images", "iou", "dice", "precision", "recall", "f1", "per_image"]
     assert (told["images"], told["f1"], len(told["per_image"])) == (6, 1.0, 6)
     assert list(told["per_image"][0]) == ["name", "iou", "dice", "precision", "recall", "f1"]
+
+
+def test_evaluate_takes_the_nucleus_size_that_segment_takes(monkeypatch, devotools, tmp_path):
+    data, asked = write_dataset(tmp_path / "data"), []
+    score = evaluation.evaluate
+
+    def look(*arguments, scale, **others):
+        asked.append(scale)
+        return score(*arguments, scale=scale, **others)
+
+    monkeypatch.setattr(evaluation, "evaluate", look)
+    assert devotools("evaluate", "--data", data)[0] == 0
+    assert devotools("evaluate", "--data", data, "--nucleus-size", "24")[0] == 0
+    assert asked == ["auto", 0.5]  # the model knows nuclei of 12 pixels
+    code, _, complaints = devotools("evaluate", "--data", data, "--nucleus-size", "-3")
+    assert (code, "--nucleus-size is -3.0; expected" in complaints) == (2, True)
+    _, _, complaints = devotools("evaluate", "--data", data, "--nucleus-size", "4")
+    assert "If 4 are micrometres" in complaints
 
 
 def spoil(data, how):
