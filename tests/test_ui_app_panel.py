@@ -65,6 +65,41 @@ def test_upload_goes_the_same_way(app, tmp_path):
     assert counts(app) == ["3"]
 
 
+def test_what_is_done_is_seen_while_the_rest_waits(app, monkeypatch):
+    monkeypatch.setattr(panel, "TELL_EVERY", 0)
+    seen, predict = [], app.session._predict
+
+    def watch(picture):
+        shown = app.picture.name if app.picture else None
+        seen.append((shown, counts(app), "Now " + picture.name in app.messages.value))
+        predict(picture)
+
+    monkeypatch.setattr(app.session, "_predict", watch)
+    app.choose.folder.value = "sub"
+    app.choose.open_folder.click()
+    waiting = [None, ["…", "…", "failed"]]
+    assert seen == [(*waiting, True), ("a.png", ["3", "…", "failed"], True)]
+    assert counts(app) == ["3", "1", "failed"]
+
+
+def test_too_many_pieces_in_one_picture_do_not_keep_the_others_waiting(app, monkeypatch):
+    monkeypatch.setattr(panel, "TELL_EVERY", 0)
+    monkeypatch.setattr(session, "MAX_ID", 2)
+    app.choose.folder.value = "sub"
+    app.choose.open_folder.click()
+    assert all(picture.probability for picture in app.session.good)
+    assert "3 pieces at threshold" in app.messages.value
+
+
+def test_numbering_a_large_picture_says_that_it_takes_a_while(filled, monkeypatch):
+    monkeypatch.setattr(panel, "LARGE", 1000)
+    said = []
+    filled.messages.observe(lambda change: said.append(change["new"]), "value")
+    filled.threshold.value = 0.6
+    assert [("large picture" in text) for text in said] == [True, False]
+    assert said[-1] == ""
+
+
 def test_too_large_an_upload_is_told_and_offered_the_folder(app):
     app.choose._refuse("large.tif", 312 * 10**6)
     app.choose._finish_upload()

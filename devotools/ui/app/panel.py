@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from .session import Session
 
 STYLE = (Path(__file__).parent / "app.css").read_text(encoding="utf-8")
 TABS = ("Nuclei", "Areas", "Series")
+TELL_EVERY = 2.0  # seconds between two looks at what is done, while the network works
+LARGE = 4_000_000  # pixels; numbering the nuclei of more takes a while, which has to be said
 
 
 class App(widgets.VBox):
@@ -46,6 +50,7 @@ class App(widgets.VBox):
         self.session = Session(folder)
         self._number: int | None = None  # of the picture shown
         self._counting: asyncio.Task | None = None
+        self._told = 0.0  # when the page was last told what is done
         self._build()
         columns = widgets.Box([self.choose, self._middle(), self._right()])
         columns.add_class("dt-columns")
@@ -112,6 +117,9 @@ class App(widgets.VBox):
         text = f"Looking for nuclei: {done} of {total} pictures done. Now {escape(name)}"
         bar = f'<progress max="{total}" value="{done}"></progress>'
         self.messages.value = f'<p role="status">{text} {bar}</p>' if done < total else ""
+        if time.monotonic() - self._told > TELL_EVERY:
+            self._show_what_is_done()
+            self._told = time.monotonic()
 
     # --- pictures ----------------------------------------------------------------------------
 
@@ -132,6 +140,15 @@ class App(widgets.VBox):
             self._number = usable[0] if usable else None
         self.choose.show_list(self._number)
         self._show_picture()
+
+    def _show_what_is_done(self) -> None:
+        """While others wait for the network: the counts so far, and the first picture."""
+        done = [n for n, p in enumerate(self.session.pictures) if p.probability is not None]
+        with suppress(InputError):  # too many pieces: said at the end, when all have been seen
+            if done and self._number is None:
+                self._number = done[0]
+                self._show_picture()
+            self.choose.show_list(self._number)
 
     def open_number(self, number: int) -> None:
         """Show the picture of this number in the list, from 0."""
@@ -169,8 +186,11 @@ class App(widgets.VBox):
         self._guarded(self._relabel)
 
     def _relabel(self) -> None:
+        if self.picture is not None and self.session.image(self.picture).size > LARGE:
+            self.messages.value = '<p role="status">Numbering the nuclei of a large picture …</p>'
         self.session.change(threshold=self.threshold.value, min_area=int(self.min_area.value))
         self._update()
+        self.messages.value = ""
         self._count_others()
 
     def _update(self) -> None:
