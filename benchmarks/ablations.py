@@ -32,6 +32,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from make_weights import SIZE, VALIDATION_FROM, Drawings, Training, draw_many
+from make_weights import parse_arguments as weights_arguments
 
 import devotools as dt
 from devotools.metrics import Matches
@@ -168,7 +169,8 @@ def transform_of(variant: Variant) -> A.Compose:
 def train(arguments: argparse.Namespace, drawings: Drawings, variant: Variant) -> Training:
     """Train one variant from its random start; returns it with its running average."""
     steps = arguments.steps * variant.times
-    settings = vars(arguments) | {"seed": variant.seed, "steps": steps, "start": None}
+    settings = vars(weights_arguments([])) | vars(arguments)
+    settings |= {"seed": variant.seed, "steps": steps, "start": None}
     training = Training(argparse.Namespace(**settings), build=variant.build, loss=variant.loss)
     drawings.transform = transform_of(variant)
     for images, masks in drawings.batches(0, steps):

@@ -11,14 +11,16 @@ import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for its version
 
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
 import cv2
 import numpy as np
 
-from devotools._validate import InputError, check_count
+from devotools._validate import InputError, check_count, check_positive
 
+ZOOM = tuple(tenths / 10 for tenths in range(10, 23))  # 1.0, 1.1 ... 2.2
 KINDS = (np.dtype(np.uint8), np.dtype(np.float32))  # what OpenCV turns, bends and blurs
 
 
@@ -41,24 +43,28 @@ class Compose(A.Compose):
         return super().__call__(*arguments, **data)
 
 
-def train_transform(size: int, seed: int | None = None) -> Compose:
+def train_transform(size: int, seed: int | None = None, *, zoom: Sequence[float] = ZOOM) -> Compose:
     """The pipeline for training: a random piece of the picture, as a square of ``size`` pixels.
 
     Call it as ``transform(image=image, mask=mask)`` with an (H, W) float32 image in [0, 1] and an
     (H, W) uint8 or float32 mask; the answer's ``"image"`` and ``"mask"`` are (size, size). The
-    picture's longest side first becomes 1.0 to 2.2 times ``size``, so that nuclei are met at many
-    magnifications; then come a crop, turns and flips, a gentle bend, and changes of light and
-    sharpness that other microscopes might make. Masks are taken from the nearest pixel, so they
-    stay binary.
+    picture's longest side first becomes 1.0 to 2.2 times ``size``, one of ``zoom``, so that nuclei
+    are met at many magnifications; then come a crop, turns and flips, a gentle bend, and changes
+    of light and sharpness that other microscopes might make. Masks are taken from the nearest
+    pixel, so they stay binary.
 
     The same ``seed`` gives the same sequence of choices; without one they differ each time.
-    Raises :class:`~devotools._validate.InputError` for a ``size`` below 8, too small to bend, and
-    when it is called with a bool mask or another float.
+    Raises :class:`~devotools._validate.InputError` for a ``size`` below 8, too small to bend, for
+    a ``zoom`` that does not hold numbers above 0, and when the pipeline is called with a bool mask
+    or another float.
     Source: albumentations 2.0. Taught in lesson 02.
     """
     size = check_count(size, "size", least=8)
     seed = None if seed is None else check_count(seed, "seed", least=0)
-    return Compose(_geometry(size) + _light(), seed=seed, strict=True)
+    sides = [max(1, round(size * check_positive(step, "zoom"))) for step in zoom]
+    if not sides:
+        raise InputError("zoom is empty; expected multiples of size, for example [1.0, 1.5].")
+    return Compose(_geometry(size, sides) + _light(), seed=seed, strict=True)
 
 
 def crop_transform(seed: int | None = None) -> Compose:
@@ -93,8 +99,7 @@ def eval_transform(size: int) -> Compose:
     return Compose([*_fit_longest_side(size), _pad(size, "center")], strict=True)
 
 
-def _geometry(size: int) -> list[A.BasicTransform]:
-    sides = [max(1, round(size * step / 10)) for step in range(10, 23)]  # 1.0 to 2.2 times size
+def _geometry(size: int, sides: list[int]) -> list[A.BasicTransform]:
     return [
         *_fit_longest_side(sides),
         _pad(size, "random"),

@@ -45,6 +45,22 @@ def test_geometry_moves_and_is_not_the_same_each_time():
     assert len({mask.tobytes() for mask in masks}) == 8
 
 
+def test_zoom_says_how_large_the_picture_becomes():
+    image = np.full((64, 64), 0.5, np.float32)  # what is padded is white
+    for zoom, filled in (([0.5], 0.25), ([1.0], 1.0)):
+        transform = train_transform(64, seed=3, zoom=zoom)
+        # Most sections are neither bent nor turned; the median is of those.
+        shares = [
+            (transform(image=image, mask=MASK[:64, :64])["image"] < 0.95).mean() for _ in range(31)
+        ]
+        assert np.median(shares) == pytest.approx(filled, abs=0.02)
+    for zoom in ((0, 1), (-1.0, 2.0), ("a", 1)):
+        with pytest.raises(InputError, match=r"zoom is .* above 0"):
+            train_transform(64, zoom=zoom)
+    with pytest.raises(InputError, match="zoom is empty"):
+        train_transform(64, zoom=())
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_masks_stay_binary_and_images_in_range(dtype):
     transform = train_transform(48, seed=1)

@@ -12,7 +12,7 @@ from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
-USUAL = {"seed": 0, "start": None, "device": "cpu"}
+USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "whole": False, "smooth": 1.0}
 
 
 @pytest.fixture
@@ -79,6 +79,25 @@ def test_a_batch_follows_from_its_number(small):
     assert not torch.equal(images, small.batch(6)[0])
 
 
+def test_whole_sections_come_at_the_working_resolution_of_the_start(small, tmp_path, capsys):
+    begun = make_weights.ResNet18FPN()
+    begun.working_side = 96
+    save_model(tmp_path / "begun.safetensors", begun, {})
+    training = make_weights.Training(
+        settings(start=str(tmp_path / "begun.safetensors"), whole=True)
+    )
+    assert training.side == 96
+    whole = make_weights.Drawings(small.images, small.labels, 0, training.side)
+    images, masks = whole.batch(5)
+    assert images.shape == masks.shape == (1, 1, 96, 96)  # half as many as crops
+    nuclei = (small.labels > 0).mean()
+    seen = np.mean([whole.batch(step)[1].mean() for step in range(40)])
+    assert seen == pytest.approx(nuclei, rel=0.35)  # nothing is enlarged, or cut away, but a little
+    with pytest.raises(SystemExit):
+        make_weights.parse_arguments(["--whole"])
+    assert "--whole asks the weights of --start" in capsys.readouterr().err
+
+
 def test_a_pooled_drawing_is_the_section_of_that_number():
     image, labels = make_weights.draw_one(12)
     drawn, true = draw_section(12, make_weights.SIZE)
@@ -104,12 +123,12 @@ def test_the_shipped_model_says_where_it_comes_from():
 
 def test_the_stored_command_names_only_what_differs():
     usual = make_weights.parse_arguments([])
-    keys = ("steps", "pool", "learning_rate", "averaging", "seed", "start")
-    same = {key: getattr(usual, key) for key in keys}
+    same = {key: getattr(usual, key) for key in make_weights.SETTINGS}
     assert make_weights.command(same) == "python tools/make_weights.py"
     assert make_weights.command(same | {"steps": 9, "learning_rate": 0.5}) == (
         "python tools/make_weights.py --steps 9 --learning-rate 0.5"
     )
+    assert make_weights.command(same | {"whole": True}) == "python tools/make_weights.py --whole"
 
 
 def test_what_half_precision_cannot_hold_stays():

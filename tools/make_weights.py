@@ -19,6 +19,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -47,8 +48,13 @@ WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
+VALIDATION_SIDE = 384  # longest side of a section while weights are chosen, from crops
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
+# Longest side of a whole section, as multiples of the working resolution.
+WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)
 CHECKPOINT_SECONDS = 300
+# What the weights follow from.
+SETTINGS = tuple("steps pool first whole learning_rate averaging smooth seed start".split())
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
 
 
@@ -57,9 +63,19 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=10_000, help="training steps of 8 crops")
     parser.add_argument("--pool", type=int, default=20_000, help="drawn sections to learn from")
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="learn from whole sections, four a step, at the working resolution of --start, as "
+        "they are met in use, not from crops",
+    )
     parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
+    parser.add_argument(
+        "--smooth", type=float, default=1.0, help="smooth of soft Dice (devotools.losses), pixels"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--start",
@@ -75,7 +91,10 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if arguments.whole and arguments.start is None:
+        parser.error("--whole asks the weights of --start at which resolution; name some.")
+    return arguments
 
 
 # --- drawings ----------------------------------------------------------------------------------
@@ -99,17 +118,25 @@ def draw_many(first: int, count: int, workers: int) -> tuple[np.ndarray, np.ndar
 
 
 class Drawings:
-    """A pool of drawn sections from which any batch can be made again from its number alone."""
+    """A pool of drawn sections from which any batch can be made again from its number alone.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
+    A batch holds crops at many magnifications; with ``side``, whole sections whose longest side has
+    about so many pixels.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int, side: int | None = None):
         self.images, self.labels, self.seed = images, labels, seed
-        self.transform = train_transform(SIZE, seed)
+        if side is None:
+            self.transform, self.count = train_transform(SIZE, seed), BATCH
+        else:
+            self.transform, self.count = train_transform(side, seed, zoom=WHOLE), BATCH // 2
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Training batch ``step``: images and masks, (BATCH, 1, SIZE, SIZE) float32."""
+        """Training batch ``step``: images and masks, (N, 1, side, side) float32."""
         rng = np.random.default_rng([self.seed, step])
         self.transform.set_random_seed(int(rng.integers(2**31)))
-        items = [self._item(i, self.transform) for i in rng.integers(len(self.images), size=BATCH)]
+        chosen = rng.integers(len(self.images), size=self.count)
+        items = [self._item(i, self.transform) for i in chosen]
         return torch.stack([image for image, _ in items]), torch.stack([mask for _, mask in items])
 
     def _item(self, index: int, transform) -> tuple[Tensor, Tensor]:
@@ -138,17 +165,18 @@ class Drawings:
 class Training:
     """Model, running average, optimiser and step count; saved as tensors and JSON, no pickle."""
 
-    def __init__(self, arguments: argparse.Namespace, build=ResNet18FPN, loss=segmentation_loss):
+    def __init__(self, arguments: argparse.Namespace, build=ResNet18FPN, loss=None):
         seed_everything(arguments.seed)
-        self.loss = loss
+        self.loss = loss or partial(segmentation_loss, smooth=arguments.smooth)
         self.steps, self.step, self.minutes = arguments.steps, 0, 0.0
         self.best_iou, self.history, self.commit = -1.0, [], commit()
         self.device = choose_device(arguments.device)
         model = build()
-        self.start = None
+        self.start = self.side = None
         if arguments.start is not None:
             begun = load_model(arguments.start)
             model.load_state_dict(begun.state_dict())
+            self.side = begun.working_side if arguments.whole else None
             self.start = {key: begun.metadata.get(key) for key in ORIGIN}
         self.model = model.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
@@ -157,8 +185,7 @@ class Training:
             self.model.parameters(), lr=arguments.learning_rate, weight_decay=1e-2
         )
         self.peak = arguments.learning_rate
-        keys = ("steps", "pool", "learning_rate", "averaging", "seed", "start")
-        self.settings = {key: getattr(arguments, key) for key in keys}
+        self.settings = {key: getattr(arguments, key) for key in SETTINGS}
 
     def learn(self, images: Tensor, masks: Tensor) -> float:
         """One step of the optimiser; returns the loss."""
@@ -232,7 +259,7 @@ def clone(model: nn.Module) -> dict[str, Tensor]:
 def train(training: Training, drawings: Drawings, validation: Drawings, checkpoint: Path) -> None:
     """Train to the end, validating twenty times, saving every five minutes."""
     every = max(1, training.steps // 20)
-    batches = validation.whole(384)
+    batches = validation.whole(training.side or VALIDATION_SIDE)
     saved = started = time.monotonic()
     before, losses = training.minutes, []
     with tqdm(total=training.steps, initial=training.step, desc="training", unit="step") as bar:
@@ -291,7 +318,7 @@ def command(settings: dict[str, float]) -> str:
     """Return the command that makes these weights again: only what differs from the defaults."""
     usual = vars(parse_arguments([]))
     options = [
-        f"--{key.replace('_', '-')} {value}"
+        f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
         for key, value in settings.items()
         if value != usual[key]
     ]
@@ -388,7 +415,8 @@ def main() -> None:
     if training.resume(checkpoint):
         print(f"going on from step {training.step} of {training.steps}")
     workers = os.cpu_count() or 1
-    drawings = Drawings(*draw_many(0, arguments.pool, workers), arguments.seed)
+    drawn = draw_many(arguments.first, arguments.pool, workers)
+    drawings = Drawings(*drawn, arguments.seed, training.side)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
     train(training, drawings, validation, checkpoint)
     finish(training, validation, arguments.out)
