@@ -334,8 +334,9 @@ exercises.hint("3.4")
 #
 # The model that comes with devotools is this same network. It learned with the same loss and the
 # same augmentation for about two hours, from tens of thousands of other drawn embryos, with all the
-# clutter. What if we begin with *its* weights instead of random numbers? It need not learn what a
-# nucleus is, only what is special here, so a small learning rate will do, a tenth of the usual one.
+# clutter; then for half an hour from whole sections, not from crops. What if we begin with *its*
+# weights instead of random numbers? It need not learn what a nucleus is, only what is special here,
+# so a small learning rate will do, a tenth of the usual one.
 #
 # *Predict:* where will its curve begin, before it has seen a single one of our embryos? How much
 # will three epochs add? Will the other one reach it?

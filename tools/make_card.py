@@ -34,10 +34,11 @@ beside it.
 - **Architecture**: `ResNet18FPN`: torchvision's ResNet18 with a one-channel first layer, its
   feature pyramid of 64 channels, a head of two convolutions; {parameters:.1f} million weights,
   {mebibytes:.1f} MiB in half precision. Random start; no ImageNet.
-- **Data**: {pool:,} drawn sections, each of another embryo (`devotools.synthetic`).{hard} **No real
+- **Data**: {pool:,} drawn sections, each of another embryo (`devotools.synthetic`). **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}`
-  at commit {commit}, {steps} steps of 8 crops, {minutes:.0f} minutes on {device}, torch {torch}.
+  at commit {commit}: {steps} steps of {batch};
+  {minutes:.0f} minutes on {device}, torch {torch}.{smooth}
 {start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which
   a nucleus is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on
   {validation_sections} drawn validation sections: {sides}.
@@ -75,9 +76,11 @@ Weights and card: MIT, as the code.
 
 {states}
 """
-HARD = """
-  Of each batch, {share:.0%} came from the quarter of them in which the weights that it began with
-  had the lowest IoU."""
+CROPS = "8 crops, at many magnifications"
+WHOLE = "4 whole sections, at about the working resolution, as they are met in use"
+SMOOTH = """
+  Soft Dice has a `smooth` of {smooth:g} pixels (see `devotools.losses`), so that nuclei made up in
+  a section without any weigh more."""
 START = """\
   {it} began with the weights that `{command}`
   made at commit {commit} in {minutes:.0f} minutes, on the drawings of that commit.
@@ -135,6 +138,7 @@ def write_card() -> None:
     """Fill the template from the weights' metadata and the stored scores."""
     model = dt.load_model("nuclei")
     card, real = model.metadata, RESULTS / "real.json"
+    settings = card["settings"]
     rows = [row("drawn test embryos", RESULTS / "drawn_test.json")]
     if real.exists():
         rows.append(row("real micrographs", real))
@@ -150,12 +154,13 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        hard=HARD.format(share=share) if (share := card["settings"].get("hard")) else "",
+        batch=WHOLE if settings.get("whole") else CROPS,
+        smooth=SMOOTH.format(**settings) if settings.get("smooth", 1) != 1 else "",
         start=origins(card),
         states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
-        **{key: card["settings"][key] for key in ("pool", "steps")},
+        **{key: settings[key] for key in ("pool", "steps")},
     )
     (WEIGHTS / "README.md").write_text(text, encoding="utf-8")
 

@@ -54,7 +54,9 @@ SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
-SETTINGS = tuple("steps pool first whole learning_rate averaging smooth seed start".split())
+SETTINGS = tuple(
+    "steps pool first whole validation learning_rate averaging smooth seed start".split()
+)
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
 
 
