@@ -18,7 +18,7 @@ from PIL import Image
 
 import devotools as dt
 
-LEARN_SEED, USE_SEED = 39, 2_000_026  # no seed of the shipped model's training
+LEARN_SEED, USE_SEED = 39, 2_000_032  # no seed of the shipped model's training
 SECTION = 18  # the middle of the series
 NUMBER = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": "bold"}
 NUMBER["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
