@@ -358,8 +358,8 @@ for name, run in starts.items():
 
 # %% tags=["nbval-ignore-output"]
 # alt: Validation IoU against the epoch. The start from shipped weights, orange squares, lies high
-#   from the first epoch, no higher than an orange star at epoch 0, before any training; the random
-#   start, blue circles, climbs towards it.
+#   from the first epoch, hardly higher than an orange star at epoch 0, before any training; the
+#   random start, blue circles, climbs towards it.
 assert starts["shipped weights"].val_iou[0] > history.val_iou[0] + 0.1, "where is the head start?"
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 looks = (("o-", "#0072B2"), ("s--", "#D55E00"), ("^:", "#009E73"))
@@ -373,8 +373,9 @@ _ = ax.legend(loc="lower right")
 # *Figure 3. The same network, data and loss, from two starts.*
 #
 # The shipped weights begin where a random start does not arrive in 15 epochs. Training adds little
-# or nothing to them: our embryos are drawn by the same program, so they hold nothing new. Here the
-# start is all. Lesson 6 has pictures that *are* new, and there training goes on from such a start.
+# to them: our embryos are drawn by the same program, and only smaller than they are used to, 192
+# pixels instead of 448. Here the start is all. Lesson 6 has pictures that *are* new, and there
+# training goes on from such a start.
 #
 # **Why does pre-training help, and when?** The first layers of any vision network find edges and
 # spots, so even weights that have only seen photographs of dogs and cars (*ImageNet*) save the

@@ -334,8 +334,8 @@ for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
 # was squeezed to the length of one section, and its nuclei to a quarter of their width. No warning,
 # no error: nuclei are simply not found.*
 #
-# In the stored run `"auto"` noticed, and found nearly as many nuclei as the measured width, but
-# made up some more: it was a guess.
+# In the stored run `"auto"` noticed, and did as well as the measured width. It is a guess all the
+# same, and rests on three nuclei that look sure: a picture with fewer gets none.
 #
 # The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few in Fiji with the
 # line tool. In Python it is `scale = model.working_nucleus / width`, in the command further down
@@ -355,7 +355,7 @@ for seen in tried:
 # %%
 # alt: Precision and recall against the width of a nucleus as the network sees it, from 6 to 65
 #   pixels. Recall is near 0 at the left and rises steeply; both are high about the width known from
-#   training, marked by a dotted line, and waver to the right of it.
+#   training, marked by a dotted line, and to the right of it.
 _, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 ax.plot(tried, [one.precision for one in scores], "s--", color="#D55E00", label="precision")
 ax.plot(tried, [one.recall for one in scores], "o-", color="#0072B2", label="recall")

@@ -344,8 +344,8 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 #
 # A minute has turned *bright* into *dark*, and it is no more than a beginning: count the mistakes.
 # Label bars and shadows are dark as well, and some are taken for nuclei now.
-# Did it beat the minus sign? In the run that is stored here it did not. But another eight embryos,
-# or another seed, may say otherwise, so we shall ask several runs.
+# Did it beat the minus sign? In the run that is stored here the two are about even. But another
+# eight embryos, or another seed, may say otherwise, so we shall ask several runs.
 #
 # Validation sections are labelled too, so the bill is not eight sections but eight and those. With
 # fewer one can fix the number of epochs beforehand and do without; never validate on the test
@@ -354,10 +354,10 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # ## How many are enough?
 #
 # One run says little: another eight embryos, another seed, another score. The following was
-# measured beforehand (`python benchmarks/fine_tuning.py`, the same stain): for each number
-# of labels several runs, each with *other* training embryos and another seed, all for the same
-# number of steps and scored on the same test embryos. (Those are 30 other embryos than ours, so the
-# numbers are not those from above: the minus sign is worth less there.)
+# measured beforehand (`python benchmarks/fine_tuning.py`, the same stain, the shipped weights
+# before those of today): for each number of labels several runs, each with *other* training embryos
+# and another seed, all for the same number of steps and scored on the same test embryos. (Those are
+# 30 other embryos than ours, so the numbers are not those from above: the minus sign is worth less there.)
 
 # %%
 stored = files("devotools") / "data" / "fine_tuning.json"
