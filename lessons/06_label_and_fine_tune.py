@@ -357,7 +357,8 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # measured beforehand (`python benchmarks/fine_tuning.py`, the same stain, the shipped weights
 # before those of today): for each number of labels several runs, each with *other* training embryos
 # and another seed, all for the same number of steps and scored on the same test embryos. (Those are
-# 30 other embryos than ours, so the numbers are not those from above: the minus sign is worth less there.)
+# 30 other embryos than ours, so the numbers are not those from above: the minus sign is worth less
+# there.)
 
 # %%
 stored = files("devotools") / "data" / "fine_tuning.json"

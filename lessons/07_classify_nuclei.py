@@ -375,8 +375,8 @@ assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 # It has learned to look inside. Did the start help, or would any have done? It was measured
 # beforehand (`python benchmarks/transfer.py`, with the weights before those of today): from 10, 100
 # and 1,000 labelled crops, half of each state. Three runs each, with *other* embryos and another
-# seed, all for the same number of steps, scored on the same test embryos. To use for one question what was learned for another is called
-# *transfer*. The ways to begin:
+# seed, all for the same number of steps, scored on the same test embryos. To use for one
+# question what was learned for another is called *transfer*. The ways to begin:
 #
 # - **frozen:** the segmentation encoder as it is, and a head on it;
 # - **from segmentation:** the same encoder, and all weights learn;
