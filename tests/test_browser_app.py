@@ -24,7 +24,7 @@ WIDTHS = {"desktop": (1280, 720), "tablet": (820, 1180)}
 def sections(tmp_path_factory):
     """A folder with two drawn sections and what is no picture."""
     folder = tmp_path_factory.mktemp("sections")
-    series = dt.synthesize_series(nuclei=30, sections=3, size=128, seed=8)
+    series = dt.synthesize_series(nuclei=30, sections=3, size=128, seed=23)
     for number, image in enumerate(series.images[:2]):
         dt.write_image(folder / f"section_{number}.png", image)
     (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n" + bytes(100))
@@ -317,7 +317,8 @@ def test_a_page_that_is_left_takes_its_uploads_along(browser, sections, tmp_path
         while any(name.endswith("section_0.png") for name in files_under(scratch)):
             assert time.monotonic() < ends, "the upload is still there"
             time.sleep(0.5)
-    assert "403" not in (tmp_path / "server.log").read_text()
+    log = (tmp_path / "server.log").read_text()
+    assert not re.search(r"\b403\b", log), log  # as a word: a token may hold these digits
 
 
 def test_nothing_is_left_when_the_server_has_ended(browser, sections, tmp_path):
