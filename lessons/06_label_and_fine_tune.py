@@ -354,11 +354,10 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # ## How many are enough?
 #
 # One run says little: another eight embryos, another seed, another score. The following was
-# measured beforehand (`python benchmarks/fine_tuning.py`, the same stain, the shipped weights
-# before those of today): for each number of labels several runs, each with *other* training embryos
-# and another seed, all for the same number of steps and scored on the same test embryos. (Those are
-# 30 other embryos than ours, so the numbers are not those from above: the minus sign is worth less
-# there.)
+# measured beforehand (`python benchmarks/fine_tuning.py`, the same stain): for each number
+# of labels several runs, each with *other* training embryos and another seed, all for the same
+# number of steps and scored on the same test embryos. (Those are 30 other embryos than ours, so the
+# numbers are not those from above: the minus sign is worth less there.)
 
 # %%
 stored = files("devotools") / "data" / "fine_tuning.json"
@@ -379,7 +378,7 @@ print(f"{'turned round':22} {0:6}  {negative['stained iou']:.2f}")
 
 # %%
 # alt: IoU against the number of labelled sections, from 1 to 32. The line of the fine-tuned model
-#   begins at 0.4, rises up to 8 and stays nearly level after that; its bars stay long. Crosses for
+#   begins at 0.4, rises up to 8 and no further after that; its bars stay long. Crosses for
 #   a random start lie below it. Horizontal lines mark the shipped model on stained sections, at the
 #   bottom, on the same turned round, just below the line's beginning, and on ordinary ones, at the
 #   top.
@@ -408,12 +407,13 @@ _ = ax.legend(loc="upper left", ncols=2, fontsize="small")
 # model scores on the same embryos without the stain.*
 #
 # The first labels give most: on those embryos one section already does a little more than the minus
-# sign, and after eight the line hardly rises. But see how long the bars are: which embryos were
-# labelled, and which seed, matters as much as whether there were 4 labels or 16. A random start
-# with the same steps ends where a single label brought the shipped model, with eight labels as with
-# 32: perhaps it learns *dark and round*, but in so few steps not what an embryo is. This is why a
-# **pre-trained** model is worth sharing. (No start was trained to its end here: a random one may
-# catch up, in hours. And 32 labels do not reach the uppermost line: a hundred steps are few.)
+# sign, and after eight the line rises no more. But see how long the bars are: which embryos were
+# labelled, and which seed, matters as much as whether there were 8 labels or 32. A random start
+# with the same steps gets no further than a single label brought the shipped model, with eight
+# labels as with 32: perhaps it learns *dark and round*, but in so few steps not what an embryo is.
+# This is why a **pre-trained** model is worth sharing. (No start was trained to its end here: a
+# random one may catch up, in hours. And 32 labels do not reach the uppermost line: a hundred steps
+# are few.)
 #
 # And if one does both, turns the pictures round *and* fine-tunes on the same eight?
 
@@ -437,7 +437,8 @@ for name in ("fine-tuned", "all of one embryo"):
     print(f"8 sections of {where:14} IoU {iou['mean']:.2f} +- {iou['sd']:.2f}")
 
 # %% [markdown]
-# Lower on the average, by no more than the spread: a hint, in the direction that lesson 1 predicts.
+# Lower on the average, by about as much as runs differ among themselves: a hint, in the direction
+# that lesson 1 predicts.
 #
 # ## Exercise 6.3: how many labels are enough?
 #
@@ -479,8 +480,8 @@ said = enough(counts, means, means, errors)  # the training scores: not asked
 print("labels that are enough:", "solve exercise 6.3 first" if said is None else said)
 
 # %% [markdown]
-# Eight, where the line bends for the eye as well. (Had we taken the spread of single runs for the
-# error of a mean, the bar would have lain lower, and fewer labels would have seemed enough.) That
+# Eight, where the line bends for the eye as well. (The spread of single runs in place of the error
+# of a mean lays the bar lower: not here, but often, fewer labels would then seem enough.) That
 # does not prove that more labels are no better. It means that three runs cannot tell: with more of
 # them the error of the means shrinks, and smaller differences come out.
 #
@@ -506,8 +507,8 @@ assert lost > 0.05, "it should have forgotten something"
 
 # %%
 # alt: IoU on stained against IoU on ordinary test sections, a marker with bars for each way to
-#   fine-tune. The shipped model and the smaller rate lie far right and low, plain fine-tuning
-#   high and far left. Mixing and turning round lie between, and turning round is the highest.
+#   fine-tune. The shipped model and the smaller rate lie right and low, plain fine-tuning high and
+#   left. Mixing lies high and right, and turning round, in the middle, is the highest.
 ways = {
     "fine-tuned": ("o", "#0072B2", "fine-tuned on 8"),
     "ordinary ones mixed in": ("s", "#009E73", "8 and 8 ordinary ones"),
@@ -653,10 +654,11 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
     print(f"6, {name:22} {clean['mean']:20.2f} {bent['mean']:16.2f}")
 
 # %% [markdown]
-# Six clean masks teach nothing that thousands of drawn embryos have not taught already. Six ragged
-# ones make the model worse, for their error is not random: the rims are always too large, and that
-# is learned. Scored against ragged masks the damage is a *success*. And fifty augmented copies of
-# one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
+# Six clean masks teach nothing that thousands of drawn embryos have not taught already, and cost
+# something: training bends the model to six embryos, and to crops at many magnifications. Six
+# ragged ones make it worse still, for their error is not random: the rims are always too large, and
+# that is learned. Scored against ragged masks the damage is a *success*. And fifty augmented copies
+# of one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
 #
 # ## What to take along
 #
