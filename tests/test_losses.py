@@ -41,6 +41,17 @@ def test_the_loss_is_cross_entropy_plus_dice_and_has_a_slope():
     assert (torch.sign(logits.grad) == torch.where(target > 0, -1, 1)).all()
 
 
+def test_a_larger_smooth_lets_made_up_nuclei_in_an_empty_picture_weigh_more():
+    def slope(smooth):
+        logits = torch.full((1, 1, 64, 64), -9.0)
+        logits[..., 20:37, 20:37] = 1.0  # a nucleus where there is none
+        logits.requires_grad_()
+        soft_dice_loss(logits, torch.zeros(1, 1, 64, 64), smooth=smooth).backward()
+        return float(logits.grad[0, 0, 28, 28])
+
+    assert slope(50.0) > 10 * slope(1.0) > 0
+
+
 def test_huge_logits_stay_finite():
     logits, target = torch.tensor([[[[1e4, -1e4]]]]), torch.tensor([[[[0.0, 1.0]]]])
     assert torch.isfinite(segmentation_loss(logits, target))
