@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -381,27 +381,27 @@ def segment(
     jobs = find_jobs(paths, out)
     failures: list[tuple[str, str]] = []
     pictures = nuclei = known = 0
-    with (
-        _cluster(workers, scheduler) as cluster,
-        open_results(out, settings, [str(path) for path in paths]) as results,
-    ):
-        known = sum(results.is_done(job) for job in jobs)
-        if known:
-            typer.echo(f"{known} of {len(jobs)} pictures are done already", err=True)
-        try:
-            with _progress(len(jobs), "picture") as bar:
-                if cluster is None:
-                    runs = segment_jobs(network, jobs, results, states, bar.set_postfix_str)
-                else:
-                    runs = segment_on_cluster(cluster, jobs, results, device)
-                for outcome in runs:
-                    bar.update()
-                    if outcome.nuclei is None:
-                        failures.append((outcome.image, outcome.error))
+    with ExitStack() as crew:
+        cluster = crew.enter_context(_cluster(workers, scheduler))
+        with open_results(out, settings, [str(path) for path in paths]) as results:
+            known = sum(results.is_done(job) for job in jobs)
+            if known:
+                typer.echo(f"{known} of {len(jobs)} pictures are done already", err=True)
+            try:
+                with _progress(len(jobs), "picture") as bar:
+                    if cluster is None:
+                        runs = segment_jobs(network, jobs, results, states, bar.set_postfix_str)
                     else:
-                        pictures, nuclei = pictures + 1, nuclei + outcome.nuclei
-        finally:
-            results.finish(jobs)  # what was done before an interruption is kept
+                        runs = segment_on_cluster(cluster, jobs, results, device)
+                    for outcome in runs:
+                        bar.update()
+                        if outcome.nuclei is None:
+                            failures.append((outcome.image, outcome.error))
+                        else:
+                            pictures, nuclei = pictures + 1, nuclei + outcome.nuclei
+            finally:  # what was done before an interruption is kept
+                crew.close()  # no worker may be writing when half-written files are removed
+                results.finish(jobs)
     typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
     if pictures and not nuclei:
         typer.echo(f"no nucleus was found. {NOTHING_FOUND}", err=True)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,30 @@ def test_tables_of_an_earlier_run_stay_until_the_end(devotools, pictures, tmp_pa
     monkeypatch.setattr(pipeline, "segment_jobs", look)
     devotools("segment", pictures, "--out", out)
     assert seen == [before]
+
+
+def test_workers_have_ended_before_what_they_had_half_written_is_removed(
+    monkeypatch, devotools, pictures, tmp_path
+):
+    """Else a worker that is still writing finds its file gone."""
+    half = tmp_path / "out" / "labels" / ".0123abcd.tif"
+
+    @contextmanager
+    def workers():
+        try:
+            yield "crew"
+        finally:
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.touch()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "connect", lambda *_: workers())
+    monkeypatch.setattr(pipeline, "segment_on_cluster", stopped)
+    code, *_ = devotools("segment", pictures, "--out", tmp_path / "out", "--workers", "2")
+    assert (code, half.exists()) == (130, False)
+    assert (tmp_path / "out" / "nuclei.csv").exists()
 
 
 @pytest.mark.parametrize("place", ["pictures/results", "pictures", ".", "pictures/../pictures/x"])

@@ -59,17 +59,17 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
     with dask.config.set(DASK):
         if scheduler is None:
             with (
+                _levels_kept("distributed"),
                 LocalCluster(
                     n_workers=workers, threads_per_worker=1, dashboard_address=":0"
                 ) as cluster,
                 Client(cluster) as client,
             ):
-                client.run(_leave_interrupts_to_us)
+                client.run(_be_quiet)
                 try:
                     yield client
-                except KeyboardInterrupt:  # what Dask then says of its workers is no news
+                finally:  # what Dask says of workers that are being ended is no news
                     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-                    raise
             return
         try:
             client = Client(scheduler, timeout=20)
@@ -82,10 +82,21 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
             yield client
 
 
-def _leave_interrupts_to_us() -> None:
-    """In a worker: Ctrl-C reaches each process of a terminal, and the command ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
+@contextmanager
+def _levels_kept(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _be_quiet() -> None:
+    """In a worker: the command ends its workers at Ctrl-C, and says itself what failed in them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches each process of a terminal
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
+    logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
 
 
 def segment_on_cluster(
