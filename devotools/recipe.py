@@ -27,8 +27,8 @@ from devotools.datasets import (
 from devotools.images import ImageMaskPair, read_image, read_labels, read_mask
 from devotools.model import ResNet18FPN, load_model, save_model
 from devotools.predict import check_channels
-from devotools.runtime import seed_everything
-from devotools.train import Diverged, History, TrainConfig, fit
+from devotools.runtime import choose_device, seed_everything
+from devotools.train import Diverged, History, TrainConfig, fit, validate
 
 ZOOM = 1.5  # a picture's longest side at work, over the side of a training crop
 
@@ -64,8 +64,9 @@ def train_on_folder(
 
     Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
     the best weights so far; nothing is saved when no epoch was finished. ``remark`` is called
-    before the training with what makes its score too good, with masks that may be inverted, and
-    with a file ``out`` that will be replaced. Raises
+    with what makes the score too good, with masks that may be inverted, with a file ``out`` that
+    will be replaced, with the score of a model that has learned already, and, after the training,
+    where that is no lower than what was reached. Raises
     :class:`~devotools._validate.InputError` before any work where it can, and when the training
     diverges: then the best weights until there are saved all the same. Taught in lesson 06.
     """
@@ -94,6 +95,9 @@ def train_on_folder(
         learning_rate=rate if rate is not None else 5e-4 if learned else 2e-3,
         device=recipe.device,
     )
+    before = _score(model, val_loader, recipe.device) if learned else None
+    if remark is not None and before is not None:
+        remark(f"{recipe.init!r} itself scores IoU {before:.3f} on the validation sections.")
     try:
         history = fit(model, train_loader, val_loader, config)
     except Diverged as error:
@@ -106,7 +110,18 @@ def train_on_folder(
         raise InputError(said) from error
     if history.best_epoch:
         save_model(out, model, _card(recipe, split, history))
+        if remark is not None and before is not None and history.best_iou <= before:
+            remark(
+                f"nothing was gained: the trained model scores IoU {history.best_iou:.3f} there, "
+                f"{recipe.init!r} scores {before:.3f}. Keep that one, or label more sections."
+            )
     return history, split
+
+
+def _score(model: ResNet18FPN, loader: Any, device: str | None) -> float:
+    """The IoU of a model before it is trained."""
+    device = choose_device(device)
+    return validate(model.to(device), loader, device)[1]
 
 
 def start_model(init: str) -> ResNet18FPN:

@@ -91,6 +91,22 @@ def test_an_interruption_saves_the_best_so_far(monkeypatch, data, tmp_path):
     assert load_model(tmp_path / "out.safetensors").metadata["best_epoch"] == 1
 
 
+@pytest.mark.parametrize(("reached", "gained"), [(0.99, True), (0.0, False)])
+def test_a_model_that_learned_already_is_scored_before(
+    monkeypatch, data, trained, tmp_path, reached, gained
+):
+    """Else nobody knows whether the training did it any good."""
+    history = History([1.0], [1.0], [reached], [0.6], [1.0], best_epoch=1)
+    monkeypatch.setattr(recipe_module, "fit", lambda *_: history)
+    said, begun = [], str(trained[0])
+    recipe, out = Recipe(**QUICK, init=begun), tmp_path / "out.safetensors"
+    train_on_folder(data, out, recipe, remark=said.append)
+    before = said[0].partition("IoU ")[2].partition(" ")[0]
+    assert float(before) == pytest.approx(trained[1].best_iou, abs=5e-4)
+    assert [line.startswith("nothing was gained") for line in said[1:]] == ([] if gained else [True])
+    assert all(before in line and begun in line for line in said[1:])
+
+
 def test_what_looks_wrong_is_said_before_training(monkeypatch, data, tmp_path):
     """Inverted masks, and an earlier model in the way of this one."""
     monkeypatch.setattr(recipe_module, "fit", lambda *_: History(interrupted=True))
