@@ -180,18 +180,18 @@ table.drop(columns="area_um2").round(2)
 # one.
 
 # %%
-# alt: The section in grey with solid orange outlines round its nuclei, and in each the number of
-#   its row in the table above.
+# alt: The section in grey with solid orange outlines round its nuclei, and beside each the number
+#   of its row in the table above.
 _, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
 _ = dt.show_overlay(image, labels, ax)
 for nucleus in table.itertuples():
     box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1}
-    at = (nucleus.centroid_col, nucleus.centroid_row)
-    _ = ax.text(*at, nucleus.label, color="white", ha="center", va="center", fontsize=8, bbox=box)
+    beside = nucleus.centroid_col + np.sqrt(nucleus.area_px / np.pi) + 3
+    style = {"color": "white", "va": "center", "fontsize": 8, "bbox": box}
+    _ = ax.text(beside, nucleus.centroid_row, nucleus.label, **style)
 
 # %% [markdown]
-# *Figure 3. Outlines over the picture, with the numbers of the table. In the stored picture one
-# true nucleus, at the right edge, has no outline.*
+# *Figure 3. Outlines over the picture, with the numbers of the table.*
 #
 # ## Micrometres
 #
@@ -249,8 +249,8 @@ ui.explore_threshold(image, probability)
 
 # %%
 # alt: Three overlays of one section, with the outlines found at thresholds 0.1, 0.5 and 0.9 and
-#   the number of nuclei above each. From left to right the outlines get a little tighter, and in
-#   the last one nucleus less has an outline.
+#   the number of nuclei above each. From left to right the outlines get a little tighter, and one
+#   of them is gone.
 thresholds = (0.1, 0.5, 0.9)
 most, doubtful = -1, None
 for file in files[:12]:
@@ -266,9 +266,10 @@ for ax, threshold, found in zip(axes, thresholds, answers, strict=True):
     _ = dt.show_overlay(dt.read_image(doubtful), found, ax, title=title)
 
 # %% [markdown]
-# *Figure 4. One picture under three thresholds: fewer nuclei, the higher it is. A nucleus of which
+# *Figure 4. One picture under three thresholds. A higher one never finds more. A nucleus of which
 # the model is certain keeps its outline nearly where it was. One that comes and goes with the
-# threshold was never certain: look at it yourself.*
+# threshold was never certain, and may be none: look at it yourself. And what the model does not see
+# at all has no outline at any threshold.*
 #
 # Leave the threshold at 0.5 unless you have labelled pictures to choose another one by (lesson 4).
 # The smallest area is another matter: 20 pixels are sensible in a picture 256 pixels wide, and a
@@ -322,8 +323,8 @@ assert scores["measured"] > 0.6, "with the right scale it should find most nucle
 assert scores["squeezed"] < scores["measured"], "nuclei made too small should be missed"
 
 # %%
-# alt: The ribbon of four sections, twice. Above, squeezed to the usual longest side, few of the
-#   dashed blue outlines of the true nuclei have a solid orange outline. Below, with the scale
+# alt: The ribbon of four sections, twice. Above, squeezed to the usual longest side, none
+#   of the dashed blue outlines of the true nuclei has a solid orange outline. Below, with the scale
 #   chosen by the width of a nucleus, most of them have one.
 _, axes = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained")
 for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
@@ -368,11 +369,14 @@ _ = ax.legend()
 # %% [markdown]
 # *Figure 6. The scale, from far too small to far too large. On the left is a cliff: shrunk to the
 # size of a granule, a nucleus is a granule to the network. On the right there is none, as far as we
-# have looked: over a wide range the exact value matters little. Where nothing is found at all
-# precision is drawn as 0.* Read off how exactly you must measure: may a width be a third off?
+# have looked. Where nothing is found at all precision is drawn as 0.* Read off how exactly you must
+# measure: may a width be a third off?
 #
-# If you are unsure, give a width that is rather too *small*: the network then sees nuclei that are
-# too large, and that costs little. Too large a width shrinks them, towards the cliff.
+# Here recall even goes on rising beyond the usual width. These are five sections of one embryo, and
+# its smallest nuclei gain from being enlarged, so that is no rule; and at twice the width the
+# picture has four times as many pixels to work through. But it says on which side to err. If you
+# are unsure, give a width that is rather too *small*: the network then sees nuclei that are too
+# large, and that costs little. Too large a width shrinks them, towards the cliff.
 #
 # Both are called size, and they are easily confused. The **pixel size** of a section before gives
 # units, and changes nothing that is found. The **nucleus size** decides what is found, and gives no
@@ -540,14 +544,16 @@ areas_px = inside[where].sum(axis=(1, 2))
 figure = plt.figure(figsize=(9, 3.8), layout="constrained")
 upper, lower = figure.subfigures(2, 1)
 for ax, section in zip(upper.subplots(1, len(where)), where, strict=True):
-    _ = dt.show_overlay(series.images[section][window], None, ax, true=inside[section][window])
+    picture, here = series.images[section][window], inside[section][window]
+    how = {"title": section, "pixel_size_um": series.pixel_size_um}
+    _ = dt.show_overlay(picture, None, ax, true=here, **how)
 ax = lower.subplots()
 ax.bar(where, areas_px * series.pixel_size_um**2, color="#56B4E9", edgecolor="black", width=1)
 _ = ax.set(xlabel="section", ylabel="area (µm²)", xticks=where)
 
 # %% [markdown]
-# *Figure 9. One nucleus in all its sections, and its areas. Each bar stands for a section: make it
-# as thick as the section, and the bars together are the nucleus.*
+# *Figure 9. One nucleus in all its sections, whose numbers stand above, and its areas. Each bar
+# stands for a section: make it as thick as the section, and the bars together are the nucleus.*
 #
 # This is **Cavalieri's principle**, four centuries old: the volume is the sum of the areas, times
 # the distance from one section to the next. It holds for any shape. (Our sections follow each other
@@ -762,9 +768,10 @@ _ = ax.legend()
 
 # %% [markdown]
 # *Figure 11. Volumes. The circles show what the method itself costs: a nucleus is cut into a few
-# sections only. The triangles add the model's outlines and the links. Far below the line lie nuclei
-# of which a cut was missed or an outline is too small (or that were split); far above it those
-# whose outlines are too large (or that were merged with another).*
+# sections only. The triangles add the model's outlines and the links; a nucleus that was missed
+# altogether has none. Far below the line lie nuclei of which a cut was missed or an outline is too
+# small (or that were split); far above it those whose outlines are too large (or that were merged
+# with another).*
 
 # %% tags=["nbval-ignore-output"]
 for who, estimates in (("true outlines", cavalieri), ("model's outlines", by_model)):
@@ -837,23 +844,27 @@ for column, number in enumerate((least, most)):
     _ = dt.show_overlay(series.images[number], *both, true=series.labels[number], title=title)
     p = probabilities[number]
     shown = axes[1, column].imshow(4 * p * (1 - p), cmap="cividis", vmin=0, vmax=1)
+    axes[1, column].set_title("4 p (1 - p)")
     axes[1, column].set_axis_off()
-_ = figure.colorbar(shown, ax=axes[1], label="4 p (1 - p)", shrink=0.8)
+_ = figure.colorbar(shown, ax=axes[1], label="doubt", shrink=0.8)
 
 # %% [markdown]
 # *Figure 12. The section with the least and the one with the most uncertainty, from the middle part
-# of the series. A thin ring is as it should be: nobody knows an outline to the pixel. A patch means
-# that the model does not know whether something is a nucleus.*
+# of the series (solid orange: found; dashed blue: true), and where the doubt is. A thin ring is as
+# it should be: nobody knows an outline to the pixel. A patch means that the model does not know
+# whether something is a nucleus.*
 #
 # Does uncertainty tell of errors? Here we can ask. And a network cannot say *this is no embryo*, so
 # we also show it what it should refuse: the **negative** of a section, as a film scanner makes it;
-# the same section far **out of focus**; and **clouds**, with no embryo at all. *Predict:* in which
-# of them will it find nuclei, and in which will it be uncertain?
+# the same section far **out of focus**; and **clouds**, with no embryo at all. Beside them stands
+# the section **as it is**. *Predict:* in which of them will it find nuclei, and in which will it be
+# uncertain?
 
 # %% tags=["nbval-ignore-output"]
 plain, plain_true = series.images[18], series.labels[18]
 clouds = gaussian_filter(np.random.default_rng(1).random((256, 256)), 6)
 strangers = {
+    "as it is": (plain, plain_true),
     "negative": (1 - plain, plain_true),
     "out of focus": (gaussian_filter(plain, 4), plain_true),
     "clouds": (dt.stretch_contrast(clouds), np.zeros_like(plain_true)),
@@ -867,23 +878,27 @@ for name, (picture, true) in strangers.items():
 pd.DataFrame(rows).T.astype({"found": int, "real": int}).round(2)
 
 # %%
-# alt: The F1 of each section against its uncertainty, blue dots falling gently to the
-#   right, and an orange diamond, triangle and cross for the three strangers, two of them at the
-#   bottom.
+# alt: The F1 of each section against its uncertainty: blue dots, most of them at the top left, some
+#   lower, one at the bottom right. Four hollow orange marks stand for the section as it is, and
+#   for the three strangers: out of focus below it, negative and clouds at the bottom.
 sections = [number for number in range(36) if cuts_true[number]]
 f1 = np.array([one.f1 for one in matches])
 _, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 ax.plot(doubt[sections], f1[sections], "o", color="#0072B2", label="sections of the series")
-for (name, row), marker in zip(rows.items(), "D^P", strict=True):
-    ax.plot(row["uncertainty"], row["F1"], marker, color="#D55E00", markersize=8, label=name)
+hollow = {"color": "#D55E00", "markerfacecolor": "none", "markeredgewidth": 2, "linestyle": ""}
+for (name, row), marker, size in zip(rows.items(), "os^D", (12, 12, 10, 7), strict=True):
+    ax.plot(row["uncertainty"], row["F1"], marker, markersize=size, label=name, **hollow)
 ax.set(xlabel="uncertainty of the picture", ylabel="F1 (nuclei)", xlim=(0, 1), ylim=(-0.05, 1.1))
 _ = ax.legend()
 
 # %% [markdown]
 # *Figure 13. Uncertainty against truth, in sections and strangers. On the whole, where the model
 # doubts more it is wrong more often. But look at single dots, too: some sections with little doubt
-# hold mistakes as well. The picture out of focus is hardly more doubtful than sharp ones, though
-# about half of its nuclei are missing; and in the clouds nuclei were found where there is nothing.*
+# hold mistakes as well.*
+#
+# In the negative and in the clouds nothing that was found is real, and the doubt says so: hardly a
+# section of the series has as much. Out of focus it says little: of the five nuclei more are
+# missing than in the sharp picture, and the doubt is still among that of sharp sections.
 #
 # How can that be? We take the sections in three groups, from little to much doubt, and then ask of
 # every nucleus that was missed: did the model at least see *something* there?

@@ -163,7 +163,11 @@ def test_the_reliability_diagram_shows_the_table():
     np.testing.assert_allclose(diagonal.get_xdata(), diagonal.get_ydata())
     np.testing.assert_allclose(line.get_ydata(), table["accuracy"])
     assert line.get_linestyle() != other.get_linestyle()
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["before", "after"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "calibrated",
+        "before",
+        "after",
+    ]
     assert ax.get_ylim()[0] < table["accuracy"].min()
 
 

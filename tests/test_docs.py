@@ -13,6 +13,7 @@ from test_browser import UNREACHABLE
 
 import devotools
 from devotools.cli import app
+from devotools.measure import COLUMNS
 
 CONF = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
 INCLUDED = re.search(r"include_patterns = \[(.*?)\]", CONF, re.DOTALL)[1]
@@ -29,6 +30,12 @@ OPTIONS = sorted(name for option in SEGMENT.params for name in option.opts if na
 
 browsing = pytest.mark.browser
 each_page = pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
+
+
+def test_the_page_on_the_command_names_the_columns_of_a_nucleus():
+    table = COMMAND.partition("`nuclei.csv` has these columns:")[2].partition("\n\n`")[0]
+    first = "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("|"))
+    assert re.findall("`(.+?)`", first) == ["image", *COLUMNS]
 
 
 @pytest.mark.parametrize("name", devotools.__all__)

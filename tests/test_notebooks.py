@@ -3,12 +3,16 @@
 import base64
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from io import BytesIO
 from itertools import pairwise
 
 import build_notebooks
+import course_page
 import lesson_notebooks
 import links
 import nbformat
@@ -478,6 +482,48 @@ def test_figure_without_alt_text_is_refused():
     cell = nbformat.v4.new_code_cell("draw()", outputs=[output], execution_count=1)
     with pytest.raises(LessonError, match=r"1 figures but 0 `# alt:` comments"):
         finish(nbformat.v4.new_notebook(cells=[cell]), "small")
+
+
+def test_links_of_a_page_of_the_course_lead_somewhere():
+    text = (
+        "[next](02_augment_image_and_mask.ipynb#a-part) [words](../docs/glossary.md#iou) "
+        "[home](https://example.org/a) [up](#top) [solved](solutions/01_explore_the_embryo.ipynb)"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    html = course_page.page(notebook, "01_explore_the_embryo")
+    there = f"{links.repository()}/blob/{links.BRANCH}"
+    for address in (
+        "02_augment_image_and_mask.html#a-part",
+        f"{there}/docs/glossary.md#iou",
+        "https://example.org/a",
+        "#top",
+        f"{there}/notebooks/solutions/01_explore_the_embryo.ipynb",
+    ):
+        assert f'href="{address}"' in html
+
+
+def test_run_course_keeps_what_was_done_when_it_is_stopped(small_course, monkeypatch, capsys):
+    notebooks = lesson_notebooks.NOTEBOOKS
+    notebooks.mkdir()
+    nbformat.write(without_solutions(read_lesson(small_course)), notebooks / "01_small.ipynb")
+    sign = notebooks.parent / "sign"
+    code = f"import pathlib, time\npathlib.Path({str(sign)!r}).touch()\ntime.sleep(600)"
+    long = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(long, notebooks / "02_long.ipynb")
+    monkeypatch.setattr(run_course, "NOTEBOOKS", notebooks)
+    monkeypatch.setattr(run_course, "ROOT", notebooks.parent)
+    monkeypatch.setattr(run_course, "OUT", notebooks.parent / "build" / "course")
+
+    def press_ctrl_c():
+        while not sign.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press_ctrl_c, daemon=True).start()
+    assert run_course.main() == 130
+    assert "Stopped. Ran 1 of 2 lessons" in capsys.readouterr().out
+    index = (run_course.OUT / "index.html").read_text(encoding="utf-8")
+    assert '<a href="01_small.html">' in index
 
 
 def test_run_course_writes_pages_and_names_what_failed(small_course, monkeypatch, capsys):

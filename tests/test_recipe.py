@@ -103,7 +103,9 @@ def test_a_model_that_learned_already_is_scored_before(
     train_on_folder(data, out, recipe, remark=said.append)
     before = said[0].partition("IoU ")[2].partition(" ")[0]
     assert float(before) == pytest.approx(trained[1].best_iou, abs=5e-4)
-    assert [line.startswith("nothing was gained") for line in said[1:]] == ([] if gained else [True])
+    assert [line.startswith("nothing was gained") for line in said[1:]] == (
+        [] if gained else [True]
+    )
     assert all(before in line and begun in line for line in said[1:])
 
 

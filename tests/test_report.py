@@ -11,15 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from devotools import measure
 from devotools._validate import InputError
 from devotools.pipeline import report
 from devotools.pipeline.charts import BINS, MOST_BARS, area_chart, quantile, series_chart
 from devotools.pipeline.report import uncertainty, write_report
 
 COLUMNS = ["image", "status", "nuclei", "seconds", "error", "uncertainty"]
-NUCLEI = (
-    "image label centroid_row centroid_col area_px area_um2 eccentricity intensity_mean".split()
-)
+NUCLEI = ["image", *measure.COLUMNS]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 

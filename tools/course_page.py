@@ -1,10 +1,13 @@
 """A lesson as a page that can be read with no network, on a phone, and by a screen reader."""
 
+import posixpath
+import re
 from html import escape
 
 import nbformat
 from jinja2 import DictLoader
 from lesson_notebooks import WIDGET_VIEW
+from links import BRANCH, repository
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
@@ -62,7 +65,16 @@ def page(notebook: NotebookNode, name: str) -> str:
         template_file="course_page.html.j2",
     )
     html, _ = exporter.from_notebook_node(shown, resources={"metadata": {"name": name}})
-    return html
+    return re.sub(r'(<a [^>]*?href=")([^"]+)"', lambda link: f'{link[1]}{_target(link[2])}"', html)
+
+
+def _target(href: str) -> str:
+    """Where a link of a lesson leads from its page: to a page of the run, or to the repository."""
+    if re.match(r"#|[a-z]+:", href):
+        return href
+    if re.fullmatch(r"\d\d_\w+\.ipynb(#.*)?", href):
+        return href.replace(".ipynb", ".html")
+    return f"{repository()}/blob/{BRANCH}/{posixpath.normpath(posixpath.join('notebooks', href))}"
 
 
 def index_page(rows: list[dict], made_with: str) -> str:

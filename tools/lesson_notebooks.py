@@ -206,12 +206,12 @@ def _kernel_environment() -> dict[str, str]:
 
 
 def execute(
-    notebook: NotebookNode, name: str, folder: Path, *, timeout: float = 600, on_cell=None
+    notebook: NotebookNode, name: str, folder: Path, *, timeout: float = 1800, on_cell=None
 ) -> NotebookNode:
     """Execute a copy in order in a fresh kernel that works in `folder`; the copy has the outputs.
 
-    Raises `LessonError` that names lesson, cell and error. After each code cell
-    `on_cell(done, total)` is called.
+    Raises `LessonError` that names lesson, cell and error, and KeyboardInterrupt at Ctrl-C. After
+    each code cell `on_cell(done, total)` is called.
     """
     executed = nbformat.from_dict(dict(notebook))
     code_cells = [i for i, cell in enumerate(executed.cells) if cell.cell_type == "code"]
@@ -230,7 +230,7 @@ def execute(
     client = NotebookClient(
         executed,
         kernel_manager_class=_ThisPythonsKernel,
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=["--log-level=CRITICAL"],  # what is wrong is said below, once
         timeout=timeout,
         record_timing=False,
         coalesce_streams=True,
@@ -240,16 +240,26 @@ def execute(
     )
     try:
         client.execute(env=_kernel_environment())
-    except CellExecutionError as error:
-        raise LessonError(_where(executed, name, current["index"], _in_short(error))) from error
-    except CellTimeoutError as error:
-        problem = f"not finished after {timeout:g} s"
-        raise LessonError(_where(executed, name, current["index"], problem)) from error
-    except DeadKernelError as error:
-        problem = "the kernel died (often: out of memory)"
+    except Exception as error:
+        if hasattr(client, "_async_cleanup_kernel_future"):  # set by nbclient at Ctrl-C, and then
+            raise KeyboardInterrupt from error  # it complains of what it has ended itself
+        problem = _problem(error, timeout)
+        if problem is None:
+            raise
         raise LessonError(_where(executed, name, current["index"], problem)) from error
     executed.metadata = nbformat.from_dict(METADATA)
     return executed
+
+
+def _problem(error: Exception, timeout: float) -> str | None:
+    """What to say of an error of the lesson; None for one of another kind."""
+    if isinstance(error, CellExecutionError):
+        return _in_short(error)
+    if isinstance(error, CellTimeoutError):
+        return f"not finished after {timeout:g} s"
+    if isinstance(error, DeadKernelError):
+        return "the kernel died (often: out of memory)"
+    return None
 
 
 def _in_short(error: CellExecutionError) -> str:

@@ -42,7 +42,7 @@ def photograph_app(browser, folder: Path) -> None:
 
 
 def photograph_annotator(browser, folder: Path) -> None:
-    """A drawn section with the model's proposal, and a nucleus painted beside it."""
+    """A drawn section with the model's proposal, and the nucleus painted that it has missed."""
     plain = dt.Appearance().without("second_embryo", "label_bar", "folds", "wedge", "frame")
     series = dt.synthesize_series(nuclei=30, sections=6, size=256, seed=46, appearance=plain)
     for number, image in enumerate(series.images[2:5], start=1):
@@ -53,9 +53,10 @@ def photograph_annotator(browser, folder: Path) -> None:
     with voila_server(notebook, folder / "voila.log") as url:
         page = open_page(browser, url)
         stage = stage_of(page, "section_1.png")
-        drag(page, stage, (256, 256), (140, 70), (142, 73), (139, 75))
+        missed = [(159, 94), (159, 102), (167, 102), (167, 94), (163, 98)]
+        drag(page, stage, (256, 256), *missed)
         page.get_by_text("1 of 3 are labelled").wait_for()
-        page.mouse.move(*on_screen(page, stage, (256, 256), 146, 84))
+        page.mouse.move(*on_screen(page, stage, (256, 256), 171, 110))
         page.wait_for_timeout(1500)
         page.screenshot(path=OUT / "annotator.png")
         page.close()

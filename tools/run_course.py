@@ -64,13 +64,14 @@ def report(row: dict) -> None:
     start = f"\r{' ' * 70}\r" if sys.stdout.isatty() else ""  # over the line of progress
     if row["problem"]:
         print(f"{start}{row['name']}: FAILED after {row['seconds']:.0f} s", flush=True)
+        print(f"\nerror: {row['problem']}\n", file=sys.stderr, flush=True)
     else:
         what = f"{row['cells']} cells, {row['figures']} figures, {row['seconds']:.0f} s"
         print(f"{start}{row['name']}: {what}", flush=True)
 
 
 def main() -> int:
-    """Run all lessons; the exit status is 1 when one failed or there is none."""
+    """Run all lessons; the exit status is 1 when one failed or there is none, 130 after Ctrl-C."""
     lessons = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not lessons:
         print("error: notebooks/ has no lessons; `make notebooks` builds them", file=sys.stderr)
@@ -79,10 +80,13 @@ def main() -> int:
     OUT.mkdir(parents=True)
     print(f"Running {len(lessons)} lessons, each in a fresh kernel ...", flush=True)
     started = time.perf_counter()
-    rows = []
-    for path in lessons:
-        rows.append(run_lesson(path))
-        report(rows[-1])
+    rows, stopped = [], False
+    try:
+        for path in lessons:
+            rows.append(run_lesson(path))
+            report(rows[-1])
+    except KeyboardInterrupt:
+        stopped = True
     made_with = (
         f"Run with devotools {version('devotools')}, Python {platform.python_version()}, "
         f"PyTorch {version('torch')}, on {platform.system()}."
@@ -90,15 +94,15 @@ def main() -> int:
     index = OUT / "index.html"
     index.write_text(index_page(rows, made_with), encoding="utf-8")
 
-    failed = [row for row in rows if row["problem"]]
-    for row in failed:
-        print(f"\nerror: {row['problem']}", file=sys.stderr, flush=True)
-    ran, cells = len(rows) - len(failed), sum(row["cells"] for row in rows if not row["problem"])
+    done = [row for row in rows if not row["problem"]]
     print(
-        f"Ran {ran} of {len(rows)} lessons ({cells} cells) in "
+        f"{'Stopped. ' if stopped else ''}Ran {len(done)} of {len(lessons)} lessons "
+        f"({sum(row['cells'] for row in done)} cells) in "
         f"{in_words(time.perf_counter() - started)}. Look at {index.relative_to(ROOT).as_posix()}"
     )
-    return 1 if failed else 0
+    if stopped:
+        return 130
+    return 1 if len(done) < len(lessons) else 0
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def plot_reliability(
     if ax is None:
         ax = plt.subplots(figsize=(4, 4), layout="constrained")[1]
     if not ax.lines:
-        ax.plot([0, 1], [0, 1], color="grey", linestyle=(0, (4, 2)), linewidth=1)
+        dashes = {"color": "grey", "linestyle": (0, (4, 2)), "linewidth": 1}
+        ax.plot([0, 1], [0, 1], label="calibrated", **dashes)
     look = {"color": "#0072B2", "marker": "o", "linestyle": "-"} | style
     ax.plot(table["confidence"], table["accuracy"], label=name, linewidth=1.3, **look)
     sizes = 12 + 160 * table["nuclei"] / max(1, table["nuclei"].sum())

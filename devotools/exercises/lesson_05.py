@@ -188,7 +188,7 @@ VOLUME = Exercise(
             "true shape: add them up.",
         ),
     ),
-    solved="it holds for any shape, as long as every section is there.",
+    solved="it holds for any shape, as long as the sections lie evenly spaced.",
 )
 
 

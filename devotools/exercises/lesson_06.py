@@ -135,8 +135,8 @@ TEST_SECTIONS = Exercise(
             "You kept the embryos that were learned from. Turn the condition round.",
         ),
     ),
-    solved="so labels are counted in embryos: one section of each of eight tells more than eight "
-    "of one.",
+    solved="so labels are counted in embryos: one labelled section takes its whole embryo out of "
+    "the test.",
 )
 
 

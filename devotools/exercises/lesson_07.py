@@ -291,7 +291,8 @@ COUNT_ONCE = Exercise(
         Case("four nuclei, none of them unsure", (_MORE_IDS, _MORE_STATES)),
     ),
     hints=(
-        "How many nuclei are in the first example, and which of them can be told at all?",
+        "Take ids 1, 1, 2, 3 with condensed, condensed, interphase, unsure: how many nuclei are "
+        "these, and how many of them can be told?",
         "np.unique(ids[states == 'condensed']) are the numbers of the condensed nuclei, each once.",
         "def count(rows): return len(np.unique(ids[rows])), then "
         "return count(states == 'condensed'), count(states != 'unsure')",
