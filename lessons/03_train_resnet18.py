@@ -40,10 +40,11 @@ dt.seed_everything(0)
 #
 # **ResNet18** begins with one layer of filters and a *pooling* (of neighbouring places only the
 # strongest answer is kept). They make the picture a quarter as high and as wide, and describe each
-# place by 64 numbers, its *features*. Then come four **stages**: the
-# first keeps that size, each further one halves height and width and doubles the features. The way
-# leads from *where* to *what*. (Of the 18 layers that give the name the last, which names a whole
-# picture, is left out here.)
+# place by 64 numbers, its *features*. (Such arrays of any number of dimensions are *tensors* in
+# PyTorch.) Then come four **stages**, all together the *encoder*: the first keeps that size, each
+# further one halves height and width and doubles the features. The way leads from *where* to
+# *what*. (Of the 18 layers that give the name the last, which names a whole picture, is left out
+# here.)
 #
 # *Look at the shapes:* what becomes of 128 x 128 pixels?
 
@@ -215,9 +216,10 @@ for name, answer in (("nothing", nothing), ("three quarters", most), ("all of it
 # first step, the other cares about the nuclei.
 #
 # That was an argument, not a measurement. In a short training of 600 steps, from random weights and
-# with two seeds each, cross-entropy *alone* reached a higher IoU than the sum and found the nuclei
-# about as well (`benchmarks/ablations.py`; the table is `benchmarks/results/ablations.md`). So
-# believe no argument about losses, ours included: let the validation of your own task decide.
+# with two seeds each, cross-entropy *alone* reached a higher IoU (a score of overlap, see *Train*
+# below) than the sum and found the nuclei about as well (`benchmarks/ablations.py`; the table is
+# `benchmarks/results/ablations.md`). So believe no argument about losses, ours included: let the
+# validation of your own task decide.
 
 # %% [markdown]
 # ## One batch first
@@ -226,8 +228,9 @@ for name, answer in (("nothing", nothing), ("three quarters", most), ("all of it
 # If not, something is broken, and more data will not help. Learning goes by **gradients**: for each
 # of the millions of weights, in which direction, and how steeply, does the loss fall?
 #
-# The pictures are drawn with the clutter switched off (no label bar, dirt, folds or second
-# embryo), so that two minutes are enough. The shipped model learned with all of it.
+# The pictures are drawn with most of the clutter switched off (no label bar, dirt, folds, hairs,
+# frame or second embryo; shells and scratches stay), so that two minutes are enough. The shipped
+# model learned with all of it.
 
 # %%
 clear = dt.Appearance().without("label_bar", "dirt", "folds", "hairs", "second_embryo", "frame")
@@ -257,10 +260,10 @@ ax.plot(losses, color="#0072B2")
 _ = ax.set(xlabel="step", ylabel="loss", title="One batch, again and again", ylim=(0, None))
 
 # %% [markdown]
-# *Figure 1. The loss on one batch that is shown again and again. It falls: gradients reach the
-# weights, and the steps go downhill. It does not show that image and mask belong together: wrong
-# masks are learned by heart as well, so look at them (lesson 2). And it says nothing about other
-# pictures.*
+# *Figure 1. The loss on one batch that is shown again and again. It falls, and falls still: not yet
+# by heart, which takes some hundred steps, but gradients reach the weights, and the steps go
+# downhill. It does not show that image and mask belong together: wrong masks are learned by heart
+# as well, so look at them (lesson 2). And it says nothing about other pictures.*
 
 # %% [markdown]
 # ## Train
@@ -307,7 +310,9 @@ _ = dt.plot_history(history)
 # Which of the three do you see above? It should be the first, though the curves level off: `fit`
 # lets the learning rate rise, then fall to almost nothing, so the last epochs only polish. A longer
 # plan (`epochs=60`) may go further. (That validation lies *below* training here is no miracle: its
-# pictures are whole and unchanged, while those for training are cut, bent and blurred.)
+# pictures are whole and unchanged, while those for training are cut, bent and blurred. And the
+# training loss is the mean over an epoch, validation comes at its end, when the weights are
+# better.)
 
 # %% [markdown]
 # ## Exercise 3.4: which weights to keep?
@@ -334,7 +339,8 @@ exercises.hint("3.4")
 #
 # The model that comes with devotools is this same network. It learned with the same loss and the
 # same augmentation for about two hours, from tens of thousands of other drawn embryos, with all the
-# clutter; then for half an hour from whole sections, not from crops. What if we begin with *its*
+# clutter; then for half an hour from whole sections, not from crops, and with 50 in place of the 1
+# that Dice adds, so that nuclei made up in an empty section cost more. What if we begin with *its*
 # weights instead of random numbers? It need not learn what a nucleus is, only what is special here,
 # so a small learning rate will do, a tenth of the usual one.
 #
@@ -388,13 +394,13 @@ _ = ax.legend(loc="lower right")
 # %% [markdown]
 # ## Look at it
 #
-# *Predict:* on a section of a test embryo, that nobody has used so far, will the network that
+# *Predict:* on three sections of test embryos, that nobody has used so far, will the network that
 # started from random numbers find the nuclei? Its outlines are solid orange, the true ones dashed
 # blue.
 
 # %% tags=["nbval-ignore-output"]
-# alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on many of the
-#   dashed blue outlines, the true nuclei; some are missed and some are wrong.
+# alt: Three sections of test embryos. Solid orange outlines, the prediction, lie on most of the
+#   dashed blue outlines, the true nuclei, not always well; some lie where there is no nucleus.
 model.working_side = 192  # bring pictures to the size at which it was judged
 _, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 with_nuclei = [pair for pair in split.test if dt.read_mask(pair.mask).any()]
@@ -406,6 +412,9 @@ for ax, pair in zip(axes, with_nuclei[1::7], strict=False):
 # %% [markdown]
 # *Figure 4. Prediction (solid orange) and truth (dashed blue) on embryos that the network has
 # never seen, after a minute or so of training from random numbers.*
+#
+# It finds most of them, some with a rather bad outline, and it takes bright granules for nuclei as
+# well. Lesson 4 has scores for both kinds of mistake.
 
 # %% [markdown]
 # ## What to take along

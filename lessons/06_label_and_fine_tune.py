@@ -144,8 +144,8 @@ print(f"stained, turned round: IoU {np.mean(turned):.2f}")
 
 # %% [markdown]
 # A surprise worth having: a minus sign repairs much of it, and costs no label. But a good part is
-# missing still, for the resin is black now, and dark granules shine like vacuoles. Keep the number
-# in mind: hours of labelling must do better than a minus sign.
+# missing still, for the resin is black now, and dark granules are as bright as nuclei. Keep the
+# number in mind: hours of labelling must do better than a minus sign.
 #
 # ## Label by hand
 #
@@ -343,9 +343,10 @@ _ = axes[1, 0].set_title("after: " + axes[1, 0].get_title())
 # of other embryos. Solid orange: predicted; dashed blue: true.*
 #
 # A minute has turned *bright* into *dark*, and it is no more than a beginning: count the mistakes.
-# Label bars and shadows are dark as well, and some are taken for nuclei now.
-# Did it beat the minus sign? In the run that is stored here the two are about even. But another
-# eight embryos, or another seed, may say otherwise, so we shall ask several runs.
+# Label bars, granules and shadows are dark as well, and some are taken for nuclei now; and many
+# outlines cover only a part of their nucleus. Did it beat the minus sign? In the run that is stored
+# here it did not. But another eight embryos, another seed, even another kind of processor, may say
+# otherwise, so we shall ask several runs.
 #
 # Validation sections are labelled too, so the bill is not eight sections but eight and those. With
 # fewer one can fix the number of epochs beforehand and do without; never validate on the test
@@ -530,11 +531,12 @@ _ = ax.legend(loc="lower left", fontsize="small")
 # deviation over runs. "Turned round first" are all stained sections, those of training and of test;
 # ordinary ones stay as they are.*
 #
-# Mixing keeps most of the old and pays with some of the new, for half of the crops are ordinary
-# now. A rate that is a tenth forgets less because it *learns* next to nothing in so few steps.
-# Turning round first gains most of the new and keeps much of the old: what is near to what the
-# model knows bends it less. That is the other half of the cheap remedy's worth. And the simplest
-# way to forget nothing is to keep both files, and use each for its own pictures.
+# Mixing keeps most of the old. It may pay with some of the new, for half of the crops are ordinary
+# now; but the bars are longer than that difference, and three runs cannot tell. A rate that is a
+# tenth forgets less because it *learns* next to nothing in so few steps. Turning round first gains
+# most of the new and keeps much of the old: what is near to what the model knows bends it less.
+# That is the other half of the cheap remedy's worth. And the simplest way to forget nothing is to
+# keep both files, and use each for its own pictures.
 #
 # ## Why six ragged masks were not enough
 #
@@ -594,9 +596,9 @@ for name, learned in (("fine-tuned", "clean masks"), ("ragged masks", "ragged ma
 
 # %% [markdown]
 # The one that learned from ragged masks is somewhat worse, and *looks* better: it has learned the
-# rims as well. (The spread over three runs is as wide as the difference; but it looked better in
-# each of the three.) Where training and test masks share a mistake, the score cannot
-# see it.
+# rims as well. (On ragged masks the spread over runs is twice the difference. But runs of one seed
+# share their embryos, and in each of the three pairs it was worse on clean masks and better on
+# ragged ones.) Where training and test masks share a mistake, the score cannot see it.
 #
 # ## Exercise 6.4: the ceiling
 #
@@ -654,8 +656,9 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
     print(f"6, {name:22} {clean['mean']:20.2f} {bent['mean']:16.2f}")
 
 # %% [markdown]
-# Six clean masks teach nothing that thousands of drawn embryos have not taught already, and cost
-# something: training bends the model to six embryos, and to crops at many magnifications. Six
+# Six clean masks teach nothing that tens of thousands of drawn embryos have not taught already, and
+# cost something, even at the gentle rate of 5e-4 that these two rows had: training bends the model
+# to six embryos, and to crops at many magnifications. Six
 # ragged ones make it worse still, for their error is not random: the rims are always too large, and
 # that is learned. Scored against ragged masks the damage is a *success*. And fifty augmented copies
 # of one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
