@@ -38,7 +38,8 @@ class Recipe:
     """What :func:`train_on_folder` needs to know; the command's options of ``devotools train``.
 
     ``init`` is "random", "imagenet", "nuclei", or a .safetensors file. ``learning_rate`` None is
-    2e-3 from random and ImageNet weights, 5e-4 for a model that has learned nuclei already.
+    2e-3 from random and ImageNet weights, 5e-4 for a model that has learned nuclei already, whose
+    batch norm keeps its statistics (``frozen_norm`` of :class:`~devotools.TrainConfig`).
     """
 
     init: str = "random"
@@ -93,6 +94,7 @@ def train_on_folder(
     config = TrainConfig(
         epochs=recipe.epochs,
         learning_rate=rate if rate is not None else 5e-4 if learned else 2e-3,
+        frozen_norm=learned,
         device=recipe.device,
     )
     before = _score(model, val_loader, recipe.device) if learned else None

@@ -36,15 +36,18 @@ class TrainConfig:
     schedule, which warms up, then falls to almost nothing (Smith and Topin 2018).
     ``weight_decay``: AdamW's pull towards small weights. ``averaging``: share of the running
     average of the weights that each step keeps, for example 0.998; the average is what is
-    validated and kept; 0 is off. ``device``: "cpu", "cuda", "mps", or None for the fastest.
-    ``bfloat16``: 16-bit arithmetic; None uses it where the machine is faster with it.
-    ``max_minutes``: stop early at a clock time, whatever the epochs say. ``progress``: a bar.
+    validated and kept; 0 is off. ``frozen_norm``: batch norm keeps the statistics that the model
+    has, in place of those of each small batch; for a model that has learned already. ``device``:
+    "cpu", "cuda", "mps", or None for the fastest. ``bfloat16``: 16-bit arithmetic; None uses it
+    where the machine is faster with it. ``max_minutes``: stop early at a clock time, whatever the
+    epochs say. ``progress``: a bar.
     """
 
     epochs: int = 10
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     averaging: float = 0.0
+    frozen_norm: bool = False
     device: str | None = None
     bfloat16: bool | None = None
     max_minutes: float | None = None
@@ -213,7 +216,8 @@ def fit(
         try:
             for epoch in range(1, config.epochs + 1):
                 epoch_start = time.perf_counter()
-                history.train_loss.append(_train(model, train_loader, device, step))
+                set_training(model, config.frozen_norm)
+                history.train_loss.append(_train(train_loader, device, step))
                 judged = averaged.module if averaged is not None else model
                 scores = task.validate(judged, val_loader, device, config.bfloat16)
                 _check_scores(scores, epoch)
@@ -272,14 +276,25 @@ def autocast(device: torch.device, bfloat16: bool | None) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
+def set_training(model: nn.Module, frozen_norm: bool = False) -> None:
+    """Training mode; with ``frozen_norm`` batch norm stays as in use, and only its weights learn.
+
+    Of a handful of crops mean and spread vary from batch to batch, and with them all that follows
+    in the network. So detectors are mostly fine-tuned this way (torchvision's FrozenBatchNorm2d).
+    """
+    model.train()
+    if frozen_norm:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
 def _train(
-    model: nn.Module,
     loader: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
     step: Callable[[Tensor, Tensor], float],
 ) -> float:
     """One pass over ``loader``; the mean loss."""
-    model.train()
     losses = []
     for images, masks in loader:
         loss = step(to_device(device, images), to_device(device, masks))

@@ -73,14 +73,15 @@ def test_it_goes_on_from_a_model_at_that_models_resolution(monkeypatch, data, tm
 
     def watch(model, train_loader, val_loader, config):
         seen.update(rate=config.learning_rate, val=next(iter(val_loader))[0].shape)
+        seen.update(frozen=config.frozen_norm)
         return History()
 
     monkeypatch.setattr(recipe_module, "fit", watch)
     out = tmp_path / "out.safetensors"
     train_on_folder(data, out, Recipe(**QUICK, init=str(tmp_path / "start.safetensors")))
-    assert seen == {"rate": 5e-4, "val": (2, 1, 96, 96)}
+    assert seen == {"rate": 5e-4, "val": (2, 1, 96, 96), "frozen": True}
     train_on_folder(data, out, Recipe(**QUICK, learning_rate=0.1))
-    assert seen == {"rate": 0.1, "val": (2, 1, 48, 48)}
+    assert seen == {"rate": 0.1, "val": (2, 1, 48, 48), "frozen": False}
     assert not out.exists()  # no epoch was finished
 
 

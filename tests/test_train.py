@@ -109,6 +109,18 @@ def test_modes_come_back(training):
     assert model[0].training is training
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norm_keeps_its_statistics_if_told_and_its_weights_learn(frozen):
+    model = tiny()
+    before = weights(model)
+    fit(model, [a_batch(), a_batch()], [a_batch()], config(frozen_norm=frozen))
+    after = weights(model)
+    kept = torch.equal(before["1.running_mean"], after["1.running_mean"])
+    assert kept is frozen
+    assert not torch.equal(before["1.weight"], after["1.weight"])
+    assert all(module.training for module in model.modules())  # as it came
+
+
 def test_the_same_seed_gives_the_same_weights():
     first, again, other = tiny(1), tiny(1), tiny(2)
     histories = [fit(m, [a_batch()], [a_batch()], config()) for m in (first, again, other)]

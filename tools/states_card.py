@@ -13,7 +13,7 @@ BY_EYE = RESULTS / "states_by_eye.txt"  # written by a person who looked
 LEARNED = {
     "head": "Only that layer was trained.",
     "norms": "That layer and the batch norms were trained.",
-    "all": "All weights were trained, from those of `nuclei` on.",
+    "all": "All weights were trained, from those on that `nuclei` had then.",
 }
 TEMPLATE = """\
 ## States
