@@ -287,10 +287,12 @@ exercises.check("6.2", usable_for_test)
 # ## Fine-tune
 #
 # **Fine-tuning** is the training of lesson 3 with another start: not random numbers, but the
-# shipped weights. They know outlines, granules and shells; only *bright* must become
-# *dark*. So there are few steps. Mostly they are shorter, too, so that little is lost: `devotools
-# train --init nuclei` takes a learning rate of 5e-4 where a random start takes 2e-3. But *bright*
-# has to be turned round, and with short steps a minute does not get there; so we take 2e-3.
+# shipped weights. They know outlines, granules and shells; only *bright* must become *dark*. So
+# there are few steps. Mostly they are shorter, too, so that little is lost: `devotools train --init
+# nuclei` takes a learning rate of 5e-4 where a random start takes 2e-3, and lets *batch
+# normalisation* keep the means and spreads that it has, for those of a handful of crops are chance.
+# But *bright* has to be turned round, and with short steps a minute does not get there; so we take
+# 2e-3, and all of the network may change.
 #
 # Eight sections make an epoch of two batches, and validating after every two would take longer than
 # training. So each section stands in the list eight times; it is cut and turned differently each
@@ -657,11 +659,12 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
 
 # %% [markdown]
 # Six clean masks teach nothing that tens of thousands of drawn embryos have not taught already, and
-# cost something, even at the gentle rate of 5e-4 that these two rows had: training bends the model
-# to six embryos, and to crops at many magnifications. Six
-# ragged ones make it worse still, for their error is not random: the rims are always too large, and
-# that is learned. Scored against ragged masks the damage is a *success*. And fifty augmented copies
-# of one picture are fifty views of *one embryo*: the leftmost point of Figure 5.
+# cost a little, though these runs learned gently, as the command does (a rate of 5e-4, batch
+# normalisation as it was): training bends the model to six embryos, and to crops at many
+# magnifications. Six ragged ones make it worse still, for their error is not random: the rims are
+# always too large, and that is learned. Scored against ragged masks the damage is a *success*. And
+# fifty augmented copies of one picture are fifty views of *one embryo*: the leftmost point of
+# Figure 5.
 #
 # ## What to take along
 #
