@@ -7,8 +7,8 @@ never seen. Every arm learns for the same number of steps, from sections of embr
 no other side; four more labelled sections choose the weights. All arms are scored on the same test
 embryos, with the stain and without it (what was forgotten?), and against ragged copies of the
 test masks (what would somebody measure who has no better ones?). ``--only`` runs some arms and
-keeps the others that are stored. *Turned round* is the remedy that
-costs no label: stained pictures are shown as negatives, before any label and with eight.
+keeps the others that are stored. *Turned round* is the remedy that costs no label: stained pictures
+are shown as negatives, before any label and with eight.
 """
 
 from __future__ import annotations

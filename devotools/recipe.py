@@ -97,8 +97,9 @@ def train_on_folder(
         frozen_norm=learned,
         device=recipe.device,
     )
-    before = _score(model, val_loader, recipe.device) if learned else None
-    if remark is not None and before is not None:
+    before = None
+    if remark is not None and learned:
+        before = _score(model, val_loader, recipe.device)
         remark(f"{recipe.init!r} itself scores IoU {before:.3f} on the validation sections.")
     try:
         history = fit(model, train_loader, val_loader, config)
@@ -112,7 +113,7 @@ def train_on_folder(
         raise InputError(said) from error
     if history.best_epoch:
         save_model(out, model, _card(recipe, split, history))
-        if remark is not None and before is not None and history.best_iou <= before:
+        if before is not None and history.best_iou <= before:
             remark(
                 f"nothing was gained: the trained model scores IoU {history.best_iou:.3f} there, "
                 f"{recipe.init!r} scores {before:.3f}. Keep that one, or label more sections."
