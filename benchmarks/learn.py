@@ -115,7 +115,7 @@ def recipe_2020(pool: Drawings, batches: list, minutes: float, every: float) -> 
 
 def ours(pool: Drawings, batches: list, minutes: float, every: float) -> list:
     """Our recipe from random weights, its schedule made for ``minutes``."""
-    settings = weights_arguments(["--averaging", "0.98"])
+    settings = weights_arguments(["--averaging", "0.98", "--smooth", "1"])
     training = Training(settings)
     images, masks = pool.batch(0)
     started = time.process_time()

@@ -12,7 +12,8 @@ from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
-USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "whole": False, "smooth": 1.0}
+USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "smooth": 1.0}
+WHOLE = {"crops": 2, "side": 96}
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def small(monkeypatch):
 
 
 def settings(**changes):
-    return argparse.Namespace(**(SETTINGS | USUAL | changes))
+    return argparse.Namespace(**(SETTINGS | USUAL | WHOLE | changes))
 
 
 def learn(training, drawings, steps):
@@ -52,10 +53,12 @@ def test_resumed_training_is_the_undisturbed_one(small, tmp_path):
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_other_settings_do_not_go_on_from_it(small, tmp_path):
-    make_weights.Training(settings()).save(tmp_path / "checkpoint.safetensors")
+def test_other_settings_do_not_forget_it(small, tmp_path):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    make_weights.Training(settings(crops=1)).save(checkpoint)
     other = make_weights.Training(settings(learning_rate=2e-3))
-    assert not other.resume(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"step 0 of another training.* --crops 1 .*--fresh"):
+        other.resume(checkpoint)
     assert not other.resume(tmp_path / "nothing.safetensors")
 
 
@@ -79,23 +82,14 @@ def test_a_batch_follows_from_its_number(small):
     assert not torch.equal(images, small.batch(6)[0])
 
 
-def test_whole_sections_come_at_the_working_resolution_of_the_start(small, tmp_path, capsys):
-    begun = make_weights.ResNet18FPN()
-    begun.working_side = 96
-    save_model(tmp_path / "begun.safetensors", begun, {})
-    training = make_weights.Training(
-        settings(start=str(tmp_path / "begun.safetensors"), whole=True)
-    )
-    assert training.side == 96
-    whole = make_weights.Drawings(small.images, small.labels, 0, training.side)
-    images, masks = whole.batch(5)
-    assert images.shape == masks.shape == (1, 1, 96, 96)  # half as many as crops
+def test_after_the_crops_come_whole_sections(small):
+    drawings = make_weights.Drawings(small.images, small.labels, 0, crops=2, side=96)
+    sizes = [tuple(images.shape) for images, _ in drawings.batches(0, 4)]
+    assert sizes == [(2, 1, 64, 64)] * 2 + [(1, 1, 96, 96)] * 2  # half as many as crops
+    assert torch.equal(drawings.batch(1)[0], small.batch(1)[0])
     nuclei = (small.labels > 0).mean()
-    seen = np.mean([whole.batch(step)[1].mean() for step in range(40)])
+    seen = np.mean([drawings.batch(step)[1].mean() for step in range(2, 42)])
     assert seen == pytest.approx(nuclei, rel=0.35)  # nothing is enlarged, or cut away, but a little
-    with pytest.raises(SystemExit):
-        make_weights.parse_arguments(["--whole"])
-    assert "--whole asks the weights of --start" in capsys.readouterr().err
 
 
 def test_a_pooled_drawing_is_the_section_of_that_number():
@@ -128,7 +122,6 @@ def test_the_stored_command_names_only_what_differs():
     assert make_weights.command(same | {"steps": 9, "learning_rate": 0.5}) == (
         "python tools/make_weights.py --steps 9 --learning-rate 0.5"
     )
-    assert make_weights.command(same | {"whole": True}) == "python tools/make_weights.py --whole"
 
 
 def test_what_half_precision_cannot_hold_stays():

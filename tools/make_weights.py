@@ -1,8 +1,9 @@
 """Train the shipped model ``nuclei`` from drawn embryos only: ``make weights``.
 
-Nothing here has seen a real micrograph. Sections numbered from 0 teach; sections of other embryos,
-numbered from a billion, choose the best weights and the working resolution. What is done is kept in
-the user's cache folder every five minutes, and a second call goes on from there. The result is
+Nothing here has seen a real micrograph. Sections numbered from 0 teach: first crops of them, at
+many magnifications, then whole sections, as they are met in use. Sections of other embryos,
+numbered from a billion, choose the best weights and the working resolution. What is done is kept
+in the user's cache folder every five minutes, and a second call goes on from there. The result is
 ``devotools/weights/nuclei.safetensors`` in half precision, with its figures in the metadata, and
 beside it ``SHA256SUMS``, which ``load_model`` holds it to. Weights that were trained elsewhere
 (``--out``) are put in place, with their sum, by ``python tools/make_weights.py --place FILE``.
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from devotools import ResNet18FPN, save_model, seed_everything, segmentation_loss, train_transform
+from devotools._validate import InputError
 from devotools.augment import eval_transform
 from devotools.datasets import to_tensors
 from devotools.images import replace_file, stretch_contrast
@@ -48,14 +50,14 @@ WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
-VALIDATION_SIDE = 384  # longest side of a section while weights are chosen, from crops
+STEPS, CROPS = 7_600, 5_000  # in all, and from crops
+LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
-# Longest side of a whole section, as multiples of the working resolution.
-WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)
+WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
 SETTINGS = tuple(
-    "steps pool first whole validation learning_rate averaging smooth seed start".split()
+    "steps crops side pool first validation learning_rate averaging smooth seed start".split()
 )
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
 
@@ -63,20 +65,23 @@ ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, or the words given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10_000, help="training steps of 8 crops")
-    parser.add_argument("--pool", type=int, default=20_000, help="drawn sections to learn from")
-    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps in all")
     parser.add_argument(
-        "--whole",
-        action="store_true",
-        help="learn from whole sections, four a step, at the working resolution of --start, as "
-        "they are met in use, not from crops",
+        "--crops",
+        type=int,
+        default=CROPS,
+        help="so many of them learn from 8 crops each, the others from 4 whole sections",
     )
-    parser.add_argument("--validation", type=int, default=160, help="drawn sections to choose by")
+    parser.add_argument(
+        "--side", type=int, default=448, help="longest side of whole sections, pixels"
+    )
+    parser.add_argument("--pool", type=int, default=24_000, help="drawn sections to learn from")
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
+    parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--averaging", type=float, default=0.998)
     parser.add_argument(
-        "--smooth", type=float, default=1.0, help="smooth of soft Dice (devotools.losses), pixels"
+        "--smooth", type=float, default=50.0, help="smooth of soft Dice (devotools.losses), pixels"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -93,10 +98,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    arguments = parser.parse_args(words)
-    if arguments.whole and arguments.start is None:
-        parser.error("--whole asks the weights of --start at which resolution; name some.")
-    return arguments
+    return parser.parse_args(words)
 
 
 # --- drawings ----------------------------------------------------------------------------------
@@ -122,23 +124,32 @@ def draw_many(first: int, count: int, workers: int) -> tuple[np.ndarray, np.ndar
 class Drawings:
     """A pool of drawn sections from which any batch can be made again from its number alone.
 
-    A batch holds crops at many magnifications; with ``side``, whole sections whose longest side has
-    about so many pixels.
+    The first ``crops`` batches, or all, hold crops at many magnifications; those after them whole
+    sections whose longest side has about ``side`` pixels.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int, side: int | None = None):
-        self.images, self.labels, self.seed = images, labels, seed
-        if side is None:
-            self.transform, self.count = train_transform(SIZE, seed), BATCH
-        else:
-            self.transform, self.count = train_transform(side, seed, zoom=WHOLE), BATCH // 2
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        seed: int,
+        crops: int | None = None,
+        side: int | None = None,
+    ):
+        self.images, self.labels, self.seed, self.crops = images, labels, seed, crops
+        self.transform = train_transform(SIZE, seed)
+        self.whole_transform = None if side is None else train_transform(side, seed, zoom=WHOLE)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Training batch ``step``: images and masks, (N, 1, side, side) float32."""
         rng = np.random.default_rng([self.seed, step])
-        self.transform.set_random_seed(int(rng.integers(2**31)))
-        chosen = rng.integers(len(self.images), size=self.count)
-        items = [self._item(i, self.transform) for i in chosen]
+        if self.crops is None or step < self.crops:
+            transform, count = self.transform, BATCH
+        else:
+            transform, count = self.whole_transform, BATCH // 2  # about as many pixels
+        transform.set_random_seed(int(rng.integers(2**31)))
+        chosen = rng.integers(len(self.images), size=count)
+        items = [self._item(i, transform) for i in chosen]
         return torch.stack([image for image, _ in items]), torch.stack([mask for _, mask in items])
 
     def _item(self, index: int, transform) -> tuple[Tensor, Tensor]:
@@ -174,11 +185,10 @@ class Training:
         self.best_iou, self.history, self.commit = -1.0, [], commit()
         self.device = choose_device(arguments.device)
         model = build()
-        self.start = self.side = None
+        self.start, self.side = None, arguments.side
         if arguments.start is not None:
             begun = load_model(arguments.start)
             model.load_state_dict(begun.state_dict())
-            self.side = begun.working_side if arguments.whole else None
             self.start = {key: begun.metadata.get(key) for key in ORIGIN}
         self.model = model.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = running_average(self.model, arguments.averaging)
@@ -218,13 +228,17 @@ class Training:
             save_file(tensors, temporary, {"training": json.dumps(card)})
 
     def resume(self, path: Path) -> bool:
-        """Go on from ``path`` if it belongs to the same settings."""
+        """Go on from ``path``, if it is there; raises InputError where its settings are others."""
         if not path.exists():
             return False
         with safe_open(path, framework="pt") as file:
             card = json.loads(file.metadata()["training"])
             if card["settings"] != self.settings:
-                return False
+                raise InputError(
+                    f"{str(path)!r} holds step {card['step']} of another training, that of "
+                    f"{command(card['settings'])!r}; expected one of these settings. Give that "
+                    "command to end it, or add --fresh to forget it."
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         parts = {name: {} for name in ("model", "averaged", "best", "optimizer")}
         for name, value in tensors.items():
@@ -259,9 +273,9 @@ def clone(model: nn.Module) -> dict[str, Tensor]:
 
 
 def train(training: Training, drawings: Drawings, validation: Drawings, checkpoint: Path) -> None:
-    """Train to the end, validating twenty times, saving every five minutes."""
-    every = max(1, training.steps // 20)
-    batches = validation.whole(training.side or VALIDATION_SIDE)
+    """Train to the end, validating ``LOOKS`` times, saving every five minutes."""
+    every = max(1, training.steps // LOOKS)
+    batches = validation.whole(training.side)
     saved = started = time.monotonic()
     before, losses = training.minutes, []
     with tqdm(total=training.steps, initial=training.step, desc="training", unit="step") as bar:
@@ -320,9 +334,9 @@ def command(settings: dict[str, float]) -> str:
     """Return the command that makes these weights again: only what differs from the defaults."""
     usual = vars(parse_arguments([]))
     options = [
-        f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        f"--{key.replace('_', '-')} {value}"
         for key, value in settings.items()
-        if value != usual[key]
+        if value != usual.get(key)
     ]
     return " ".join(["python tools/make_weights.py", *options])
 
@@ -414,11 +428,14 @@ def main() -> None:
     if arguments.fresh:
         checkpoint.unlink(missing_ok=True)
     training = Training(arguments)
-    if training.resume(checkpoint):
-        print(f"going on from step {training.step} of {training.steps}")
+    try:
+        if training.resume(checkpoint):
+            print(f"going on from step {training.step} of {training.steps}")
+    except InputError as error:
+        raise SystemExit(f"make_weights.py: {error}") from None
     workers = os.cpu_count() or 1
     drawn = draw_many(arguments.first, arguments.pool, workers)
-    drawings = Drawings(*drawn, arguments.seed, training.side)
+    drawings = Drawings(*drawn, arguments.seed, arguments.crops, arguments.side)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
     train(training, drawings, validation, checkpoint)
     finish(training, validation, arguments.out)
