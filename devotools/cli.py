@@ -402,6 +402,13 @@ def segment(
             finally:  # what was done before an interruption is kept
                 crew.close()  # no worker may be writing when half-written files are removed
                 results.finish(jobs)
+                away = results.away(jobs)
+    if away:
+        typer.echo(
+            f"{len(away)} pictures of an earlier run are not there now, for example {away[0]!r}; "
+            f"their labels and overlays stay in {out}, the tables leave them out.",
+            err=True,
+        )
     typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
     if pictures and not nuclei:
         typer.echo(f"no nucleus was found. {NOTHING_FOUND}", err=True)

@@ -322,8 +322,10 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
         if alike > 1:
             raise _stack_error(path, f"{alike} pages")
         check_claim(path, series.size, series.size * series.dtype.itemsize)
-        array, axes = series.asarray(), series.axes
         page = series.keyframe
+        check_one_channel(path, page)
+        check_whole(path, page)
+        array, axes = series.asarray(), series.axes
         if len(series) == 1:
             check_planes(path, page, array.reshape(page.shape))
     if as_shown:
@@ -384,6 +386,30 @@ def check_planes(path: Path, page: tifffile.TiffPage, array: np.ndarray) -> None
         "tifffile's photometric='minisblack'; if it is a colour picture, save it as PNG or with "
         "its colours interleaved."
     )
+
+
+def check_one_channel(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse samples of a pixel of which the file says neither colour nor transparency: stains."""
+    grey = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
+    unnamed = tifffile.EXTRASAMPLE.UNSPECIFIED in page.extrasamples
+    if page.samplesperpixel > 1 and page.photometric in grey and unnamed:
+        raise InputError(
+            f"{str(path)!r} has {page.samplesperpixel} channels; expected one. Keep the channel "
+            "that shows the nuclei, in Fiji with Image > Color > Split Channels."
+        )
+
+
+def check_whole(path: Path, page: tifffile.TiffPage | tifffile.TiffFrame) -> None:
+    """Refuse a page that ends behind its file: a JPEG decoder would make up what is missing."""
+    if page.compression != tifffile.COMPRESSION.JPEG:
+        return  # all others raise
+    pieces = zip(page.dataoffsets, page.databytecounts, strict=True)
+    needed, size = max(start + count for start, count in pieces), path.stat().st_size
+    if needed > size:
+        raise InputError(
+            f"{str(path)!r} is cut off: it has {size:,} bytes; expected {needed:,}. Copy it again, "
+            "or export it again."
+        )
 
 
 def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarray, str]:

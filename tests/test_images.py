@@ -290,6 +290,41 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share):
         read_image(path)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_jpeg_in_a_tiff_that_was_cut_off_is_refused(tmp_path, share):
+    """A JPEG decoder would make up what is missing."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8), compression="jpeg"
+    )
+    whole = path.read_bytes()
+    read_image(path)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(InputError, match=r"is cut off: it has .* bytes; expected .*Copy it again"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, 5])
+def test_stains_in_one_page_are_not_mixed(tmp_path, channels):
+    path = tmp_path / "stains.tif"
+    stains = np.random.default_rng(0).integers(0, 256, (8, 9, channels), np.uint8)
+    tifffile.imwrite(path, stains, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(InputError, match=rf"has {channels} channels; expected one.*Split Channels"):
+        read_image(path)
+
+
+def test_grey_with_transparency_is_no_two_stains(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (8, 9), np.uint8)
+    path, both = tmp_path / "a.tif", np.dstack([grey, 255 - grey])
+    tifffile.imwrite(path, both, photometric="minisblack", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(read_image(path), read_image_of(grey, tmp_path))
+
+
+def read_image_of(array, folder):
+    tifffile.imwrite(folder / "plain.tif", array)
+    return read_image(folder / "plain.tif")
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_missing_empty_text_and_folder_are_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"

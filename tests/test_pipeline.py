@@ -191,7 +191,7 @@ def test_another_precision_is_refused_with_the_way_to_go_on(
 def test_other_pictures_are_refused(pictures, tmp_path):
     run(pictures, tmp_path / "out")
     shutil.copytree(pictures, tmp_path / "others")
-    with pytest.raises(InputError, match=r"the pictures: .*Choose a new folder"):
+    with pytest.raises(InputError, match=r"the pictures, seen .*Choose a new folder"):
         run(tmp_path / "others", tmp_path / "out")
 
 
@@ -281,6 +281,84 @@ def test_the_pixel_size_of_a_file_gives_areas(tmp_path):
     assert float(area_um2) == pytest.approx(int(area_px) / 4)
 
 
+def test_the_same_words_from_another_folder_are_other_pictures(pictures, tmp_path, monkeypatch):
+    """ "." is where one stands: the pictures of another folder must not take the results' place."""
+    shutil.copytree(pictures, tmp_path / "others")
+    monkeypatch.chdir(pictures)
+    run(".", "../out")
+    before = contents(tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "others")
+    with pytest.raises(InputError, match=r"the pictures, .*: '../pictures', now '../others'"):
+        run(".", "../out")
+    assert contents(tmp_path / "out") == before
+    monkeypatch.chdir(tmp_path)
+    network = Counting()
+    run("pictures", "out", network)
+    assert network.seen == 0
+
+
+def test_pictures_and_results_may_be_moved_together(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    (tmp_path / "moved").mkdir()
+    for name in ("pictures", "out"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    network = Counting()
+    run(tmp_path / "moved" / "pictures", tmp_path / "moved" / "out", network)
+    assert network.seen == 0
+
+
+def test_pictures_that_are_away_for_a_moment_lose_nothing(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    before = contents(out)
+    (pictures / "03.png").rename(tmp_path / "03.png")
+    (pictures / "05.png").write_bytes(b"broken for a moment")
+    seen = run(pictures, out)
+    assert "03.png" not in (out / "images.csv").read_text()
+    assert seen["05.png"].nuclei is None
+    for name in ("labels/03.tif", "overlays/03.png", "labels/05.tif"):
+        assert (out / name).read_bytes() == before[name]
+    with wing.open_results(out, wing.settings_for(Bright()), [str(pictures)]) as results:
+        assert results.away(wing.find_jobs([pictures], out)) == ["03.png"]
+
+    (tmp_path / "03.png").rename(pictures / "03.png")
+    network = Counting()
+    run(pictures, out, network)
+    assert network.seen < 11
+
+
+def test_a_result_that_cannot_be_made_fails_one_picture(pictures, tmp_path, monkeypatch):
+    from devotools.pipeline import segmenting
+
+    real = segmenting.export_rois
+
+    def limited(labels, path):
+        if path.name == "06.zip":
+            raise InputError("ROIs end at 32767 pixels a side.")
+        real(labels, path)
+
+    monkeypatch.setattr(segmenting, "export_rois", limited)
+    out = tmp_path / "out"
+    seen = run(pictures, out, rois=True)
+    assert len(seen) == 11
+    assert (seen["06.png"].nuclei, seen["06.png"].error) == (
+        None,
+        "ROIs end at 32767 pixels a side.",
+    )
+    assert not [name for name in files_under(out) if "/06." in name]
+    assert "06.png,failed" in (out / "images.csv").read_text()
+
+
+def test_a_table_of_stacks_goes_with_the_last_stack(pictures, tmp_path):
+    sections = np.uint8(255 * np.stack([picture_of(draw_discs())] * 3))
+    tifffile.imwrite(pictures / "stack.tif", sections, photometric="minisblack")
+    run(pictures, tmp_path / "out")
+    assert (tmp_path / "out" / "nuclei3d.csv").exists()
+    (pictures / "stack.tif").unlink()
+    run(pictures, tmp_path / "out")
+    assert not (tmp_path / "out" / "nuclei3d.csv").exists()
+
+
 # --- large pictures
 
 
@@ -293,6 +371,34 @@ def large_picture():
         for c in range(15, 890, 41)
     ]
     return picture_of(draw_discs(centres, 9, (700, 900)))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no such call on this system")
+def test_a_disk_too_small_for_a_mosaic_is_told(tmp_path, monkeypatch):
+    """Written into a mapped file, what finds no room would end the program without a word."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.uint8(large_picture() * 255)).save(tmp_path / "in" / "a.png")
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"a\.tif' cannot be written .No space left on device"):
+        run(tmp_path / "in", tmp_path / "out", nucleus_size=12.0)
+    assert not [name for name in files_under(tmp_path / "out") if name.endswith(".raw")]
+
+
+def test_a_compressed_mosaic_asks_for_room_to_unpack(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    image = np.uint8(large_picture() * 255)
+    tifffile.imwrite(tmp_path / "in" / "a.tif", image, tile=(64, 64), compression="zlib")
+    monkeypatch.setattr(mosaic, "MOSAIC_PIXELS", 100_000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    error = run(tmp_path / "in", tmp_path / "out", nucleus_size=12.0)["a.tif"].error
+    assert "is unpacked into" in error
+    assert "TMPDIR" in error
 
 
 @pytest.mark.parametrize("kind", ["tif", "png", "16-bit", "float", "colour", "tiled"])

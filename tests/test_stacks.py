@@ -243,8 +243,11 @@ def test_too_many_pages_are_refused(tmp_path, monkeypatch):
         RNG.integers(-300, 300, (3, 8, 9), dtype=np.int16),
         RNG.integers(0, 2, (3, 8, 9)).astype(bool),
         RNG.integers(0, 2**32, (3, 8, 9), dtype=np.uint32),
+        np.where(RNG.permutation(216) == 0, -3.4e38, RNG.normal(100, 20, 216))
+        .astype(np.float32)
+        .reshape(3, 8, 9),
     ],
-    ids=["fraction", "floats", "one bright section", "flat", "int", "below zero", "bool", "uint32"],
+    ids="fraction floats one-bright-section flat int below-zero bool uint32 no-value".split(),
 )
 def test_grey_is_one_rule_for_the_whole_stack(tmp_path, array):
     """The same as if the stack were one large picture."""
@@ -414,6 +417,38 @@ def test_memory_does_not_grow_with_the_sections(tmp_path):
         ),
         ({"ome": True, "metadata": OME | {"PhysicalSizeY": 0.3}}, None, None, "are not square"),
         ({"ome": True, "metadata": OME | {"PhysicalSizeY": -1}}, None, None, "no size of a pixel"),
+        (
+            {"ome": True, "metadata": OME | {"PhysicalSizeX": 4e-9, "PhysicalSizeY": 4e-9}},
+            None,
+            None,
+            "4e-09 µm is no size of a pixel",
+        ),
+        (
+            {"imagej": True, "metadata": IMAGEJ | {"unit": "inch"}, "resolution": (4800, 4800)},
+            None,
+            None,
+            "ImageJ metadata: 5.292 µm a pixel is .*scanners",
+        ),
+        (
+            {
+                "imagej": True,
+                "metadata": IMAGEJ | {"unit": "micron", "spacing": 50, "zunit": "nm"},
+                "resolution": (8, 8),
+            },
+            0.125,
+            0.05,
+            "0.05 µm from section to section",
+        ),
+        (
+            {
+                "imagej": True,
+                "metadata": IMAGEJ | {"unit": "um", "yunit": "nm"},
+                "resolution": (8,) * 2,
+            },
+            None,
+            None,
+            "are not square",
+        ),
         (
             {"ome": True, "metadata": OME | {"PhysicalSizeXUnit": "pixel"}},
             None,

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -524,3 +525,32 @@ def test_command_tells_a_model_file_by_its_name_alone():
         "--rois"
     )
     assert command_for(Settings()).endswith("--out RESULTS --rois")
+
+
+def test_a_full_disk_is_the_reason_of_one_picture_and_the_next_is_tried(app, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name, picture_of(draw_discs()))
+        app.add(tmp_path / name)
+    real, room = np.save, iter([False, True])
+
+    def save(file, array):
+        if not next(room):
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+        real(file, array)
+
+    monkeypatch.setattr(np, "save", save)
+    app.run()
+    first, second = app.pictures
+    assert "No space left on device" in first.error
+    assert (first.probability, len(list(Path(app._workspace).glob("*.npy")))) == (None, 1)
+    assert len(app.table(second)) == len(CENTRES)
+
+
+def test_a_picture_beyond_what_pillow_opens_is_still_too_large(app, tmp_path):
+    """Refused by its header, before a pixel is read."""
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (14_000).to_bytes(4) * 2 + b"\x08\0\0\0\0"
+    crc = zlib.crc32(header[12:]).to_bytes(4)
+    empty = b"\0\0\0\0IDAT" + zlib.crc32(b"IDAT").to_bytes(4)
+    (tmp_path / "a.png").write_bytes(header + crc + empty)
+    assert "196 megapixels; expected 67 at most" in app.add(tmp_path / "a.png").error

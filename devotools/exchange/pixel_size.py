@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
+from devotools._validate import PIXEL_SIZES_UM
 from devotools.images import check_readable, is_tiff, one_sentence
 
 UNITS_UM = {"pm": 1e-6, "Å": 1e-4, "nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -27,6 +28,7 @@ TAG_UNITS = {2: "inch", 3: "cm"}  # the TIFF tag ResolutionUnit; 1 means that th
 MAX_PIXEL_UM = 10.0
 # Plain tags also tell at how many dots per inch a film or a print was scanned: up to 12,800, 2 µm.
 MAX_TAGGED_UM = 1.0
+SCANNED = {"inch", "inches", "in", "cm"}  # units of such tags, as ImageJ writes them on
 SQUARE = 0.01  # sides that differ by less are one length that was rounded
 
 
@@ -44,7 +46,8 @@ def read_pixel_size(path: str | Path) -> tuple[float | None, str]:
 
     OME metadata count first, then ImageJ's unit, then resolution tags in inches or centimetres.
     A number above 10 µm is a setting for screens or printers and is not believed, nor one above
-    1 µm in plain resolution tags, where scanners write theirs. Where pixels are not square there
+    1 µm in plain resolution tags, where scanners write theirs, or in inches or centimetres in
+    ImageJ's metadata, which keep such tags. Where pixels are not square there
     is no one size: None, and the source says so; resample the picture, or measure in pixels. PNG
     and JPEG know dots per inch only: None.
 
@@ -76,7 +79,8 @@ def size_of(tiff: tifffile.TiffFile) -> PixelSize:
     ):
         sides = reader(tiff)
         if sides is not None:
-            return _believed(name, *sides)
+            scanned = name == TAGS or (name != "OME metadata" and _written_unit(tiff) in SCANNED)
+            return _believed(name, *sides, MAX_TAGGED_UM if scanned else MAX_PIXEL_UM)
     unknown = _written_unit(tiff)
     if unknown not in NO_UNITS | WRITTEN_UM.keys():
         why = f"ImageJ metadata: the unit {unknown[:40]!r} is not known, so the size is ignored"
@@ -109,16 +113,23 @@ def _ome_side(pixels: ElementTree.Element, axis: str) -> float | None:
 def _from_imagej(tiff: tifffile.TiffFile) -> Sides | None:
     metadata = tiff.imagej_metadata or {}
     unit = WRITTEN_UM.get(_written_unit(tiff))
+    high = WRITTEN_UM.get(_written_unit(tiff, "yunit"))
+    deep = WRITTEN_UM.get(_written_unit(tiff, "zunit"))
     per_unit = _resolution(tiff)
-    if unit is None or per_unit is None:
+    if unit is None or high is None or per_unit is None:
         return None
     spacing = _number(metadata.get("spacing"))
-    return unit / per_unit[0], unit / per_unit[1], None if spacing is None else spacing * unit
+    depth = None if spacing is None or deep is None else spacing * deep
+    return unit / per_unit[0], high / per_unit[1], depth
 
 
-def _written_unit(tiff: tifffile.TiffFile) -> str:
-    """The unit that ImageJ wrote, lower case, with the letters it writes as codes."""
-    written = str((tiff.imagej_metadata or {}).get("unit", "")).strip()
+def _written_unit(tiff: tifffile.TiffFile, name: str = "unit") -> str:
+    """A unit that ImageJ wrote, lower case, with the letters it writes as codes.
+
+    That of rows (``yunit``) and of depth (``zunit``) are written where they differ from ``unit``.
+    """
+    metadata = tiff.imagej_metadata or {}
+    written = str(metadata.get(name, metadata.get("unit", ""))).strip()
     for code, letter in (("00b5", "µ"), ("00B5", "µ"), ("00c5", "Å"), ("00C5", "Å")):
         written = written.replace(f"\\u{code}", letter)
     return written.casefold()
@@ -152,11 +163,11 @@ def _number(text: object) -> float | None:
         return None
 
 
-def _believed(name: str, x: float, y: float, z: float | None) -> PixelSize:
+def _believed(name: str, x: float, y: float, z: float | None, most: float) -> PixelSize:
     """The sizes, where they can be those of a microscope."""
-    if not (isfinite(x) and isfinite(y) and x > 0 and y > 0):
+    if not (isfinite(x) and isfinite(y) and min(x, y) >= PIXEL_SIZES_UM[0]):
         return PixelSize(None, None, f"{name}: {x:g} x {y:g} µm is no size of a pixel, ignored")
-    if max(x, y) > (MAX_TAGGED_UM if name == TAGS else MAX_PIXEL_UM):
+    if max(x, y) > most:
         why = "a setting for screens, printers or scanners, or no microscope's; ignored"
         return PixelSize(None, None, f"{name}: {max(x, y):.4g} µm a pixel is {why}")
     if abs(x - y) > SQUARE * max(x, y):

@@ -5,6 +5,7 @@ Only one section is in memory at a time, however many there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,9 +21,11 @@ from devotools.exchange.pixel_size import PixelSize, read_pixel_size, size_of
 from devotools.images import (
     LUMINANCE,
     check_claim,
+    check_one_channel,
     check_planes,
     check_readable,
     check_sizes,
+    check_whole,
     follow_pages,
     is_tiff,
     lit,
@@ -30,11 +33,13 @@ from devotools.images import (
     replace_file,
     silent_tifffile,
     to_grey,
+    without_outliers,
 )
 
 __all__ = ["Stack", "count_pages", "is_stack", "open_stack", "read_pixel_size", "write_label_stack"]
 
 MAX_SECTIONS = 100_000
+SAMPLE = 2**22  # pixels that tell which values lie far off all others
 SECTION_AXES = "ZTIQ"  # depth, time, and two words for a plain sequence of pages
 BIG = 2**32 - 2**25  # beyond this a TIFF needs 64-bit addresses, which Fiji reads by Bio-Formats
 
@@ -89,8 +94,8 @@ class Stack:
 
         All sections have one grey scale, that of :func:`devotools.read_image`: whole numbers are
         divided by the maximum of their dtype; floats inside [0, 1] stay; everything else is
-        stretched from the minimum to the maximum of the *whole* stack. Raises
-        :class:`~devotools._validate.InputError` for a damaged section.
+        stretched from the minimum to the maximum of the *whole* stack, but for single values far
+        off. Raises :class:`~devotools._validate.InputError` for a damaged section.
         """
         self._check(number)
         with self._lock:
@@ -99,7 +104,8 @@ class Stack:
         if self._range is None:
             return to_grey(array, name)
         low, high = self._range
-        return ((_plane(array, name) - low) / (high - low or 1.0)).astype(np.float32)
+        stretched = (_plane(array, name) - low) / (high - low or 1.0)
+        return np.clip(stretched, 0, 1).astype(np.float32)
 
     def save_section(self, number: int, path: str | Path) -> None:
         """Write section ``number`` as a TIFF of its own, with its numbers and colours as stored.
@@ -270,6 +276,7 @@ def _layout(path: Path, tiff: tifffile.TiffFile) -> tuple[list[_Section], str]:
     axis, count = extra[0] if extra else ("I", 1)
     sections = [_Section(series, number) for series in alike for number in range(count)]
     page = first.keyframe
+    check_one_channel(path, page)
     if "Z" in page.axes:
         raise _refused(path, "keeps all its depth in one page", "Save it again in Fiji")
     if not first.is_truncated and len(first) != count:
@@ -352,6 +359,7 @@ def _stored(path: Path, section: _Section, number: int) -> np.ndarray:
             array = page.parent.filehandle.read_array(stored, page.size, offset=start)
             array = array.reshape(page.shape).astype(page.dtype)
         else:
+            check_whole(path, series[section.number])
             array = series[section.number].asarray()
         check_planes(path, page, array)
         return array
@@ -370,12 +378,14 @@ def _range_of(path: Path, sections: list[_Section]) -> tuple[float, float] | Non
     dtype = sections[0].series.dtype
     if dtype.kind in "ub":
         return None
-    low, high = np.inf, -np.inf
+    low, high, sample = np.inf, -np.inf, []
     for number, section in enumerate(sections):
         plane = _plane(_read(path, section, number), f"section {number} of {str(path)!r}")
         low, high = min(low, float(plane.min())), max(high, float(plane.max()))
+        step = max(1, math.isqrt(plane.size * len(sections) // SAMPLE))
+        sample.append(plane[::step, ::step].ravel())
     by_dtype = low >= 0 and (dtype.kind == "i" or high <= 1)
-    return None if by_dtype else (low, high)
+    return None if by_dtype else without_outliers(low, high, np.concatenate(sample))
 
 
 # --- writing -----------------------------------------------------------------------------------

@@ -71,10 +71,15 @@ class Journal:
         self._file.seek(self._places[image])
         return Outcome(**json.loads(self._file.readline()))
 
-    def every_file(self) -> set[str]:
-        """The names of all results that were ever recorded."""
+    def every_file(self) -> dict[str, set[str]]:
+        """The names of all results that were ever recorded, and of which pictures."""
+        owners: dict[str, set[str]] = {}
         self._file.seek(0)
-        return {name for line in self._file for name in json.loads(line)["files"]}
+        for line in self._file:
+            outcome = json.loads(line)
+            for name in outcome["files"]:
+                owners.setdefault(name, set()).add(outcome["image"])
+        return owners
 
     def close(self) -> None:
         """Close the file."""

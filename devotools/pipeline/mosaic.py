@@ -7,7 +7,11 @@ taken from the one window that has its centroid in the core, and the seams are n
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
+import tempfile
 import time
 import uuid
 import zlib
@@ -32,8 +36,10 @@ from devotools.images import (
     COLOURED,
     FORMATS,
     check_claim,
+    check_one_channel,
     check_planes,
     check_sizes,
+    check_whole,
     contrast_range,
     is_tiff,
     lit,
@@ -127,7 +133,12 @@ def _map_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         check_sizes(path, tiff)
         series, page = tiff.series[0], tiff.series[0].keyframe
-        check_claim(path, series.size, series.size * series.dtype.itemsize)
+        claimed = series.size * series.dtype.itemsize
+        check_claim(path, series.size, claimed)
+        check_one_channel(path, page)
+        check_whole(path, page)
+        if not page.is_memmappable:
+            _check_room(path, claimed)
         array, axes = series.asarray(out="memmap"), series.axes
         check_planes(path, page, array.reshape(page.shape))
     coloured = (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED)
@@ -139,6 +150,17 @@ def _map_tiff(path: Path) -> np.ndarray:
         array = np.moveaxis(array, axes.index("S"), -1)
     keep = 3 if "S" in axes else 2
     return array.reshape(array.shape[array.ndim - keep :])
+
+
+def _check_room(path: Path, needed: int) -> None:
+    """Know that a compressed picture finds room; a mapped file that does not ends the program."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{str(path)!r} is unpacked into {folder!r}, where {free / 2**20:,.0f} MiB are left; "
+            f"expected {needed / 2**20:,.0f}. Make room, or let TMPDIR name a larger disk."
+        )
 
 
 def _decode(path: Path) -> np.ndarray:
@@ -327,12 +349,25 @@ def _canvas(labels_path: Path, shape: tuple[int, int]) -> Iterator[np.ndarray]:
     path = labels_path.parent / f".{uuid.uuid4().hex[:8]}.raw"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield np.memmap(path, np.int32, mode="w+", shape=shape)
+        _take_room(path, math.prod(shape) * np.dtype(np.int32).itemsize)
+        yield np.memmap(path, np.int32, mode="r+", shape=shape)
     except OSError as error:
         raise cannot_write(labels_path, error) from error
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _take_room(path: Path, size: int) -> None:
+    """A file of zeros whose room on the disk is sure: without it, writing would end the program."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # not everywhere, and not on every file system
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+        file.truncate(size)
 
 
 def _paint(canvas: np.ndarray, own: np.ndarray, window: Window) -> None:

@@ -350,7 +350,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     text = str(value)
     for kind in (PurePosixPath, PureWindowsPath):
-        if kind(text).is_absolute():
+        if kind(text).is_absolute() or ".." in kind(text).parts:
             return kind(text).name or text
     return text
 

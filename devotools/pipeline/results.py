@@ -55,7 +55,7 @@ class Results:
                 yield outcome
 
     def finish(self, jobs: Sequence[Job]) -> None:
-        """Write the tables and the report, and remove results that no picture has any more.
+        """Write the tables and the report, and remove what pictures were called before.
 
         Where the folder has vanished nothing is written.
         """
@@ -83,16 +83,34 @@ class Results:
             extra_3d=",".join([*COLUMNS_3D, *(STATE_COLUMNS if states else [])]) if stacks else "",
             states=states,
         )
+        if not stacks:  # else that of an earlier run, when there were some, would stay
+            with suppress(OSError):
+                (self.out / "nuclei3d.csv").unlink()
 
     def remove_leftovers(self, jobs: Sequence[Job]) -> None:
-        """Remove results that this run's folder recorded once, and no picture claims any more.
+        """Remove earlier results of pictures that have others now.
 
         So it is when ``a.jpg`` has come to ``a.png``: what was ``a.tif`` is now ``a_png.tif``.
+        Those of a picture that is not there, or fails, this time stay.
         """
-        claimed = {name for outcome in self.outcomes(jobs) for name in outcome.files}
-        for name in self.journal.every_file() - claimed:
-            with suppress(OSError):
-                (self.out / name).unlink()
+        done = [outcome for outcome in self.outcomes(jobs) if outcome.nuclei is not None]
+        claimed = {name for outcome in done for name in outcome.files}
+        images = {outcome.image for outcome in done}
+        for name, owners in self.journal.every_file().items():
+            if name not in claimed and owners <= images:
+                with suppress(OSError):
+                    (self.out / name).unlink()
+
+    def away(self, jobs: Sequence[Job]) -> list[str]:
+        """Pictures that are not among ``jobs``, and whose results from an earlier run are here."""
+        now = {name for outcome in self.outcomes(jobs) for name in outcome.files}
+        images = {job.image for job in jobs}
+        owners = [
+            owned
+            for name, owned in self.journal.every_file().items()
+            if name not in now and (self.out / name).exists()
+        ]
+        return sorted(set().union(*owners) - images)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from devotools._files import WriteError
 from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
 from devotools.exchange import export_rois, read_pixel_size
@@ -84,7 +85,7 @@ def segment_chunk(
         now = time.perf_counter()
         if not done(picture.job):
             size, seconds = picture.image.size, now - before
-            workshop.submit(size, finish, picture, probability, factor, way, seconds)
+            workshop.submit(size, _finish_or_fail, picture, probability, factor, way, seconds)
         before = now
 
 
@@ -112,6 +113,19 @@ def read_picture(network: ResNet18FPN, job: Job, settings: Settings) -> Picture:
 def failed(job: Job, reason: str) -> Outcome:
     """The outcome of a picture that cannot be segmented."""
     return Outcome(job.image, None, 0.0, reason, output=job.output.as_posix())
+
+
+def _finish_or_fail(picture: Picture, *known: object) -> Outcome:
+    """:func:`finish`; where it cannot, that is one picture's failure, and nothing of it stays."""
+    try:
+        return finish(picture, *known)
+    except WriteError:
+        raise
+    except InputError as error:
+        out = known[2].out
+        for folder, suffix in (("labels", ".tif"), ("overlays", ".png"), ("rois", ".zip")):
+            (out / picture.job.result(folder, suffix)).unlink(missing_ok=True)
+        return failed(picture.job, str(error))
 
 
 def finish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from devotools.runtime import has_fast_bfloat16
 FILE = "settings.json"
 # what a setting is called on the command line, and which setting it follows from
 OPTIONS = {
-    "inputs": "the pictures",
+    "inputs": "the pictures, seen from the results",
     "model": "--model",
     "nucleus_size": "--nucleus-size",
     "pixel_size_um": "--pixel-size",
@@ -174,7 +175,7 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
     Raises :class:`~devotools._validate.InputError` that names what differs: results of two
     settings in one folder could not be told apart.
     """
-    new = settings.to_dict() | {"inputs": list(inputs)}
+    new = settings.to_dict() | {"inputs": [_seen_from(out, path) for path in inputs]}
     try:
         old = json.loads((out / FILE).read_text(encoding="utf-8"))
         keys = [*new, *(key for key in ("classify",) if key in old and key not in new)]
@@ -195,6 +196,17 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
             f"{str(out)!r} holds results of other settings ({said}). Choose a new folder, for "
             f"example {other!r}, or go on there with the settings of {FILE}.{_remedy(known, new)}"
         )
+
+
+def _seen_from(out: Path, path: str) -> str:
+    """The way from the results to a path: the same wherever the command is given.
+
+    So "." is another folder after `cd`, and pictures and results may be moved together.
+    """
+    try:
+        return Path(os.path.relpath(path, out)).as_posix()
+    except ValueError:  # another drive of Windows
+        return os.path.abspath(path)
 
 
 def _remedy(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

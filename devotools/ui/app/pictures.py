@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from devotools._validate import InputError, check_folder
-from devotools.images import is_tiff, read_image, silent_tifffile
+from devotools.images import FORMATS, is_tiff, of_any_size, read_image, silent_tifffile
 from devotools.pipeline import find_jobs, read_pixel_size
 from devotools.synthetic import Appearance, synthesize_series
 
@@ -78,7 +78,7 @@ def _claimed_shape(path: Path) -> tuple[int, ...]:
             if is_tiff(path):
                 with tifffile.TiffFile(path) as tiff:
                     return tiff.pages[0].shape[:2]
-            with Image.open(path) as picture:
+            with of_any_size(), Image.open(path, formats=FORMATS) as picture:
                 return picture.size[::-1]
     except Exception:  # noqa: BLE001 - a damaged file fails in many ways; reading it tells which
         return ()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from devotools._files import cannot_write
 from devotools._validate import (
     InputError,
     check_count,
@@ -215,11 +216,23 @@ class Session:
         except InputError as error:
             picture.error, picture.refused = str(error), True
             return
-        handle, path = tempfile.mkstemp(".npy", dir=self._workspace)
-        with open(handle, "wb") as file:
-            np.save(file, probability)
-        picture.probability = Path(path)
+        try:
+            picture.probability = self._keep(probability)
+        except OSError as error:
+            picture.error, picture.refused = str(cannot_write(self._workspace, error)), True
+            return
         picture.seconds = time.perf_counter() - started
+
+    def _keep(self, probability: np.ndarray) -> Path:
+        """Write the network's answer into the session's folder, whole or not at all."""
+        handle, path = tempfile.mkstemp(".npy", dir=self._workspace)
+        try:
+            with open(handle, "wb") as file:
+                np.save(file, probability)
+        except OSError:
+            Path(path).unlink(missing_ok=True)
+            raise
+        return Path(path)
 
     def _forget(self, picture: Picture) -> None:
         """Drop the network's answer for a picture."""
