@@ -133,6 +133,8 @@ def test_nothing_to_count_is_nan():
         (lambda: choose_limit([True], [0.9], 2), "wanted is 2; expected a number from 0 to 1"),
         (lambda: reliability([True], [0.9], bins=0), "bins is 0; expected a whole number"),
         (lambda: wilson_interval(5, 3), "part is 5 and whole 3"),
+        (lambda: wilson_interval(3, 10, 95), "confidence is 95"),
+        (lambda: wilson_interval(3, 10, 1.0), "confidence is 1.0"),
         (lambda: choose_limit([True], [0.9, 0.8], 0.9), r"shape \(1,\) and confidence \(2,\)"),
         (lambda: fit_temperature([[1.0, 2.0]], [2]), "classes run from 2 to 2 for 2 columns"),
         (lambda: fit_temperature([[np.nan, 2.0]], [1]), "logits that are finite"),

@@ -14,7 +14,14 @@ from PIL import Image
 from devotools import measure
 from devotools._validate import InputError
 from devotools.pipeline import report
-from devotools.pipeline.charts import BINS, MOST_BARS, area_chart, quantile, series_chart
+from devotools.pipeline.charts import (
+    BINS,
+    MOST_BARS,
+    area_chart,
+    quantile,
+    series_chart,
+    share_chart,
+)
 from devotools.pipeline.report import uncertainty, write_report
 
 COLUMNS = ["image", "status", "nuclei", "seconds", "error", "uncertainty"]
@@ -121,7 +128,7 @@ def test_a_nucleus_of_a_stack_counts_once_and_units_say_of_how_many(tmp_path):
         write_results(tmp_path, rows, [*cuts, {"image": "b.png", "area_px": 50, "area_um2": ""}])
     )
     assert "nuclei 2 " in page.text
-    assert "area, median of the 3 whose pixel size is known 5 µm²" in page.text
+    assert "area, median of the 3 nuclei whose pixel size is known 5 µm²" in page.text
 
 
 def test_failures_with_their_reasons(tmp_path):
@@ -196,6 +203,19 @@ def test_reasons_name_files_without_their_folders(tmp_path):
     assert "ann" not in page.text
 
 
+def test_names_are_shown_without_their_folders(tmp_path):
+    rows = [{"image": f"/home/jane/p7/s{n}.png"} for n in range(3)]
+    reasons = ('"/home/jane/o\'neil/b.png" is empty', "'../jane/c.tif' is damaged")
+    rows += [
+        {"image": f"../jane/{n}b.png", "status": "failed", "nuclei": "", "error": reason}
+        for n, reason in enumerate(reasons)
+    ]
+    page, text = read_report(write_results(tmp_path, rows, overlays=False))
+    assert "jane" not in text
+    for shown in ("s1.png", "s….png", "1b.png", '"b.png" is empty', "'c.tif' is damaged"):
+        assert shown in page.text
+
+
 def test_na_is_a_name(tmp_path):
     row = {"image": "NA", "status": "failed", "nuclei": "", "error": "null"}
     page, _ = read_report(write_results(tmp_path, [row], overlays=False))
@@ -223,6 +243,39 @@ def test_sections_of_a_stack_are_a_series(tmp_path):
     assert "stack.tif" in page.text
     cells = re.findall(r"<td>(\d+)</td><td class=\"number\">(\d+)</td>", text)
     assert cells == [("0", "2"), ("1", "0"), ("2", "1"), ("3", "1")]
+
+
+def test_stacks_keep_their_empty_sections_and_are_no_series_of_each_other(tmp_path):
+    rows = [{"image": f"embryo{n}.tif", "nuclei": n} for n in (1, 2, 3)]
+    out = write_results(tmp_path, rows)
+    nuclei = [{"image": "embryo1.tif", "section": s, "area_px": 9} for s in range(5)]
+    pd.DataFrame(nuclei).to_csv(out / "nuclei.csv", index=False)
+    page, text = read_report(out, sections={"embryo1.tif": 20, "embryo2.tif": 6, "embryo3.tif": 6})
+    assert "Nuclei in each of 20 sections of embryo1.tif: from 0 to 1, mean 0.2." in text
+    assert "Nuclei in each of 6 sections of embryo2.tif: from 0 to 0" in text  # nothing found
+    assert "embryo….tif" not in page.text
+    assert "areas of 5 outlines" in text
+    assert "an outline in each section that shows it" in page.text
+
+
+def test_of_a_stack_the_middle_section_is_shown_and_named(tmp_path):
+    out = write_results(tmp_path, [{"image": "s.tif", "nuclei": 7, "uncertainty": 0.5}])
+    for number in range(5):
+        overlay = out / "overlays" / "s" / f"{number:04d}.png"
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(overlay)
+    page, text = read_report(out, sections={"s.tif": 5}, overlays={"s.tif": "overlays/s/0002.png"})
+    assert "7 nuclei in 5 sections, of which section 2 is shown" in page.text
+    assert 'alt="s.tif, section 2, with the outlines of its nuclei"' in text
+
+
+def test_a_long_course_shows_single_sections():
+    """Ten sections of one nucleus are not ten nuclei: no interval is made of them together."""
+    chart = share_chart("s", [str(n) for n in range(2400)], np.ones(2400), np.ones(2400))
+    assert len(chart.rows) == MOST_BARS
+    name, told, share, span = chart.rows[0]
+    assert (name, told, share, span) == ("5", "1 of 1", "1.00", "0.21 to 1.00")
+    assert "in 240 of 2400 sections" in chart.alt
 
 
 def test_only_the_longest_series_are_drawn(tmp_path):

@@ -144,8 +144,6 @@ def mitotic_index(
                 f"states holds {word!r}; expected only {', '.join(map(repr, known))}, as "
                 "classify_nuclei says them."
             )
-    if not 0 < check_fraction(confidence, "confidence") < 1:
-        raise InputError(f"confidence is {confidence}; expected a number between 0 and 1.")
     interphase, condensed, unsure = (words.count(word) for word in known)
     low, high = wilson_interval(condensed, condensed + interphase, confidence)
     index = condensed / (condensed + interphase) if condensed + interphase else float("nan")
@@ -155,8 +153,13 @@ def mitotic_index(
 def wilson_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a share ``part`` / ``whole``; NaN where ``whole`` is 0.
 
-    Raises :class:`~devotools._validate.InputError` when ``part`` is more than ``whole``.
+    Raises :class:`~devotools._validate.InputError` when ``part`` is more than ``whole``, and for a
+    ``confidence`` that is not between 0 and 1.
     """
+    if not 0 < check_fraction(confidence, "confidence") < 1:
+        raise InputError(
+            f"confidence is {confidence}; expected a number between 0 and 1, for example 0.95."
+        )
     if not 0 <= part <= whole:
         raise InputError(
             f"part is {part!r} and whole {whole!r}; expected 0 <= part <= whole. Give counts: how "

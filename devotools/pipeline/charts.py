@@ -90,10 +90,13 @@ def share_chart(
 ) -> ShareChart:
     """The share of condensed nuclei in each section, with its 95 % interval (Wilson's).
 
-    ``sure`` counts the nuclei whose state was told; a section without any is a gap.
+    ``sure`` counts the nuclei whose state was told; a section without any is a gap. Of a longer
+    series than can be seen some sections are shown: neighbours show the same nuclei, and taken
+    together they would seem to be surer than they are.
     """
-    parts, names = _summed(np.asarray(condensed, float), list(sections))
-    whole, _ = _summed(np.asarray(sure, float), list(sections))
+    shown = [part[len(part) // 2] for part in _parts(len(sections))]
+    parts, whole = (np.asarray(counts, float)[shown] for counts in (condensed, sure))
+    names = [sections[place] for place in shown]
     wide = (RIGHT - LEFT) / len(names)
     runs: list[Run] = []
     rows, upper, lower = [], [], []
@@ -125,10 +128,10 @@ def share_chart(
         for place in places
     ]
     y_ticks = [Tick(_share_at(level), f"{level:g}") for level in (0, 0.25, 0.5, 0.75, 1)]
-    together = f"{sum(condensed):g} of {sum(sure):g} nuclei together"
+    which = f"{len(shown)} of " if len(shown) < len(sections) else "each of "
     alt = (
-        f"Share of condensed nuclei in each of {len(sections)} sections of {name}, with its 95 % "
-        f"interval: {together}. The numbers stand below."
+        f"Share of condensed nuclei in {which}{len(sections)} sections of {name}, with its 95 % "
+        "interval. The numbers stand below."
     )
     return ShareChart(name, alt, "section", runs, x_ticks, y_ticks, rows)
 
@@ -137,8 +140,8 @@ def _share_at(share: float) -> float:
     return round(BOTTOM - share * (BOTTOM - TOP), 2)
 
 
-def area_chart(counts: pd.Series) -> Chart:
-    """Histogram of areas; ``counts`` has whole areas in px as index, and how many nuclei have each.
+def area_chart(counts: pd.Series, what: str = "nuclei") -> Chart:
+    """Histogram of areas; ``counts`` has whole areas in px as index, and how many ``what`` have it.
 
     The last bar holds the largest hundredth as well, so that one giant does not flatten the rest.
     """
@@ -153,7 +156,7 @@ def area_chart(counts: pd.Series) -> Chart:
     ticks = [(place, str(edges[place])) for place in range(0, len(heights), 4)]
     middle = quantile(counts, 0.5)
     alt = (
-        f"Histogram of the areas of {number.sum():,} nuclei in pixels: median {middle:g}, "
+        f"Histogram of the areas of {number.sum():,} {what} in pixels: median {middle:g}, "
         f"smallest {areas.min()}, largest {areas.max()}. The numbers stand below."
     )
     return _chart("areas", alt, "area in pixels", heights, names, ticks, shift=0.0)
@@ -181,18 +184,14 @@ def _thinned(heights: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[st
     """Means of neighbours, where there are more sections than bars can be seen."""
     if len(heights) <= MOST_BARS:
         return heights, names
-    parts = np.array_split(np.arange(len(heights)), MOST_BARS)
+    parts = _parts(len(heights))
     spans = [f"{names[part[0]]} to {names[part[-1]]}" for part in parts]
     return np.array([heights[part].mean() for part in parts]), spans
 
 
-def _summed(counts: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Sums of neighbours, where there are more sections than can be seen."""
-    if len(counts) <= MOST_BARS:
-        return counts, names
-    means, spans = _thinned(counts, names)
-    lengths = [len(part) for part in np.array_split(counts, MOST_BARS)]
-    return np.round(means * lengths), spans
+def _parts(count: int) -> list[np.ndarray]:
+    """The places of so many sections, in as many groups of neighbours as can be seen."""
+    return np.array_split(np.arange(count), min(count, MOST_BARS)) if count else []
 
 
 def _chart(

@@ -123,7 +123,7 @@ def segment_on_cluster(
             answers.add(future)
 
     yield from results.outcomes([job for job in jobs if results.is_done(job)])
-    send(AHEAD * max(1, len(client.nthreads())))
+    send(AHEAD * max(1, sum(client.nthreads().values())))
     for future in answers:
         for outcome in _answer(future, sent.pop(future)):
             results.add(outcome)

@@ -26,9 +26,10 @@ class Outcome:
     """What became of one picture: a row of ``images.csv``, and its rows of ``nuclei.csv``.
 
     ``nuclei`` is their number, None where the picture failed, for the reason ``error``. ``rows``
-    and ``rows_3d`` are lines of the tables, ready to be written. ``files`` holds size and SHA-256
-    of each result, by name; ``source`` size and time of the picture's file when it was read.
-    ``states`` counts the nuclei in each state, where they were told.
+    and ``rows_3d`` are lines of the tables, ready to be written. ``sections`` is the number of a
+    stack's sections, None for a single picture. ``files`` holds size and SHA-256 of each result, by
+    name; ``source`` size and time of the picture's file when it was read. ``states`` counts the
+    nuclei in each state, where they were told.
     """
 
     image: str
@@ -37,6 +38,7 @@ class Outcome:
     error: str = ""
     rows: str = ""
     rows_3d: str = ""
+    sections: int | None = None
     scale: float | None = None
     uncertainty: float | None = None
     output: str = ""
@@ -101,7 +103,7 @@ def write_tables(
         for file in solid:
             file.write(extra_3d + "\n")
         for outcome in outcomes:
-            nuclei.write(outcome.rows if outcome.rows_3d else _widened(outcome.rows, len(extra)))
+            nuclei.write(_widened(outcome.rows, 0 if outcome.sections else len(extra)))
             images.write(_line(outcome.row + (count_cells(outcome.states) if states else [])))
             for file in solid:
                 file.write(outcome.rows_3d)

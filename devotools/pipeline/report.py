@@ -21,7 +21,7 @@ from PIL import Image
 from devotools import runtime
 from devotools._validate import InputError, check_image, check_labels, check_same_shape
 from devotools.classification import wilson_interval
-from devotools.images import replace_file
+from devotools.images import of_any_size, replace_file
 from devotools.pipeline.charts import (
     Chart,
     ShareChart,
@@ -76,12 +76,15 @@ def write_report(
     out: str | Path,
     *,
     overlays: Mapping[str, str | Path] | None = None,
+    sections: Mapping[str, int] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html`` into a folder of results, from the tables that are there.
 
     Read are ``images.csv``, ``nuclei.csv``, ``settings.json`` and ``overlays/``. ``overlays``
     names the overlay of each picture, relative to ``out``; left out, it follows from the name.
+    ``sections`` says how many each stack has, whose overlay is that of the middle one; left out,
+    the last section with a nucleus is taken for the last.
     ``versions`` is what :func:`devotools.runtime.report` says, unless given. The page holds all
     its pictures, no script, and no folder of this machine. It stays below 3 MB, and memory does
     not grow with the nuclei. Returns its path. Raises :class:`~devotools._validate.InputError`
@@ -89,9 +92,10 @@ def write_report(
     """
     out = Path(out)
     images = _read_images(out / "images.csv")
-    areas, square_um, sections, told = _read_nuclei(out / "nuclei.csv")
+    areas, square_um, cut, told = _read_nuclei(out / "nuclei.csv")
+    lengths = _lengths(cut) | dict(sections or {})
     done, failed = images[images["status"] == "ok"], images[images["status"] == "failed"]
-    series = _series(done, sections)
+    series = _series(done, cut, lengths)
     ranked = done["uncertainty"].notna().any()
     shown = done.sort_values("uncertainty", ascending=False, kind="stable") if ranked else done
     known = {} if overlays is None else overlays
@@ -99,19 +103,20 @@ def write_report(
     page = _template().render(
         title=f"Nuclei in {len(done):,} picture{'s' * (len(done) != 1)}",
         version=made_with.get("devotools", ""),
-        facts=_facts(images, areas, square_um) + _state_facts(done),
-        histogram=area_chart(areas) if len(areas) else None,
+        facts=_facts(images, areas, square_um, _words(lengths)) + _state_facts(done),
+        histogram=area_chart(areas, _words(lengths)) if len(areas) else None,
+        stacks=bool(lengths),
         nothing_found=NOTHING_FOUND,
         series=series[:MOST_SERIES],
         more_series=max(0, len(series) - MOST_SERIES),
         states=_states(done),
-        courses=_courses(done, told)[:MOST_SERIES],
+        courses=_courses(done, told, lengths)[:MOST_SERIES],
         ranked=ranked,
         done=len(done),
-        sheet=[_picture(out, row, known) for row in shown.head(THUMBNAILS).itertuples()],
+        sheet=[_picture(out, row, known, lengths) for row in shown.head(THUMBNAILS).itertuples()],
         failed=len(failed),
         failures=[
-            (row.image, _without_folders(row.error))
+            (_plain(row.image), _without_folders(row.error))
             for row in failed.head(MOST_FAILURES).itertuples()
         ],
         settings=list(_flat(_read_settings(out / "settings.json"))),
@@ -227,7 +232,22 @@ def _read_settings(path: Path) -> dict[str, Any]:
 # --- what the page tells -----------------------------------------------------------------------
 
 
-def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list[dict[str, Any]]:
+def _lengths(cut: pd.Series) -> dict[str, int]:
+    """How many sections each stack has at least: those up to the last with a nucleus."""
+    if cut.index.nlevels != 2:
+        return {}
+    last = cut.index.to_frame(index=False, name=["image", "section"]).groupby("image").max()
+    return {str(name): int(number) + 1 for name, number in last["section"].items()}
+
+
+def _words(lengths: Mapping[str, int]) -> str:
+    """What a row of nuclei.csv is: in a stack a nucleus has one for each section."""
+    return "outlines" if lengths else "nuclei"
+
+
+def _facts(
+    images: pd.DataFrame, areas: pd.Series, square_um: pd.Series, rows: str
+) -> list[dict[str, Any]]:
     """Numbers for the top of the page; ``bad`` marks the one that asks for a look."""
     status = images["status"].value_counts()
     done = images.loc[images["status"] == "ok", "nuclei"]
@@ -244,7 +264,7 @@ def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list
         found += [("area, median", f"{quantile(areas, 0.5):,.5g} px")]
     if len(square_um):
         some = square_um.sum() < areas.sum()
-        of = f" of the {square_um.sum():,.0f} whose pixel size is known" if some else ""
+        of = f" of the {square_um.sum():,.0f} {rows} whose pixel size is known" if some else ""
         found += [(f"area, median{of}", f"{quantile(square_um, 0.5):,.4g} µm²")]
     if images["seconds"].notna().any():
         found += [("seconds a picture, median", f"{images['seconds'].median():,.3g}")]
@@ -254,28 +274,29 @@ def _facts(images: pd.DataFrame, areas: pd.Series, square_um: pd.Series) -> list
     ]
 
 
-def _series(done: pd.DataFrame, sections: pd.Series) -> list[Chart]:
+def _series(done: pd.DataFrame, cut: pd.Series, lengths: Mapping[str, int]) -> list[Chart]:
     """A chart for each stack, and for each group of names that differ in their last number."""
     charts = []
-    if sections.index.nlevels == 2:
-        for name, counts in sections.groupby(level=0):
-            counts = counts.droplevel(0)
-            every = range(int(counts.index.max()) + 1)  # a section without nuclei has no row
-            charts.append(
-                series_chart(
-                    str(name), list(map(str, every)), counts.reindex(every, fill_value=0).tolist()
-                )
-            )
-    for name, rows in _numbered(done):
+    for name, length in lengths.items():
+        counts = cut.xs(name) if name in cut.index else pd.Series(dtype="int64")
+        every = range(length)  # a section without nuclei has no row
+        nuclei = counts.reindex(every, fill_value=0).tolist()
+        charts.append(series_chart(_plain(name), list(map(str, every)), nuclei))
+    for name, rows in _numbered(done, lengths):
         nuclei = [row.nuclei for row in rows.values()]
-        charts.append(series_chart(name, list(map(str, rows)), nuclei))
+        charts.append(series_chart(_plain(name), list(map(str, rows)), nuclei))
     return sorted(charts, key=lambda chart: -len(chart.rows))
 
 
-def _numbered(done: pd.DataFrame) -> Iterator[tuple[str, dict[int, Any]]]:
-    """Groups of pictures whose names differ in their last number, in the order of the numbers."""
+def _numbered(
+    done: pd.DataFrame, lengths: Mapping[str, int]
+) -> Iterator[tuple[str, dict[int, Any]]]:
+    """Groups of pictures whose names differ in their last number, in the order of the numbers.
+
+    Stacks are no sections of one another.
+    """
     groups: dict[str, dict[int, Any]] = defaultdict(dict)
-    for row in done.itertuples():
+    for row in done[~done["image"].isin(lengths.keys())].itertuples():
         path = PurePosixPath(row.image)
         match = re.fullmatch(r"(.*?)(\d{1,12})", path.stem, re.ASCII | re.DOTALL)
         if match and not np.isnan(row.nuclei):
@@ -314,22 +335,22 @@ def _state_facts(done: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"name": "fraction condensed", "value": value, "bad": False}]
 
 
-def _courses(done: pd.DataFrame, told: pd.Series) -> list[ShareChart]:
+def _courses(done: pd.DataFrame, told: pd.Series, lengths: Mapping[str, int]) -> list[ShareChart]:
     """The share of condensed nuclei along each stack and each group of numbered pictures."""
     charts = []
     if told.index.nlevels == 3:
         for name, counts in told.groupby(level=0):
             table = counts.droplevel(0).unstack(fill_value=0)
-            table = table.reindex(range(int(table.index.max()) + 1), fill_value=0)
+            table = table.reindex(range(lengths[str(name)]), fill_value=0)
             table = table.reindex(columns=COUNTS, fill_value=0)
             sure = table["condensed"] + table["interphase"]
             names = list(map(str, table.index))
-            charts.append(share_chart(str(name), names, table["condensed"], sure))
+            charts.append(share_chart(_plain(name), names, table["condensed"], sure))
     if set(COUNTS) <= set(done.columns):
-        for name, rows in _numbered(done):
+        for name, rows in _numbered(done, lengths):
             condensed = np.nan_to_num([row.condensed for row in rows.values()])
             sure = condensed + np.nan_to_num([row.interphase for row in rows.values()])
-            charts.append(share_chart(name, list(map(str, rows)), condensed, sure))
+            charts.append(share_chart(_plain(name), list(map(str, rows)), condensed, sure))
     return sorted(charts, key=lambda chart: -len(chart.rows))
 
 
@@ -357,26 +378,33 @@ def _plain(value: Any) -> str:
 
 def _without_folders(reason: str) -> str:
     """A reason with the names of files only: where they lay is nobody else's business."""
-    return re.sub(r"'(?:/|\w:\\)[^']*[/\\]([^'/\\]+)'", r"'\1'", reason)
+    return re.sub(r"""(['"])(?:/|\w:\\|\.\.)[^\n]*?[/\\]([^/\\]+?)\1""", r"\1\2\1", reason)
 
 
 # --- the sheet ---------------------------------------------------------------------------------
 
 
-def _picture(out: Path, row: Any, overlays: Mapping[str, str | Path]) -> dict[str, Any]:
+def _picture(
+    out: Path, row: Any, overlays: Mapping[str, str | Path], lengths: Mapping[str, int]
+) -> dict[str, Any]:
     """One picture of the sheet: its thumbnail, its words, and the way to its overlay."""
     nuclei = 0 if np.isnan(row.nuclei) else int(row.nuclei)
     count = f"{nuclei:,} {'nucleus' if nuclei == 1 else 'nuclei'}"
     overlay = _overlay(out, row.image, overlays)
     picture: dict[str, Any] = {
-        "name": row.image,
+        "name": _plain(row.image),
         "nuclei": count,
         "uncertainty": "" if np.isnan(row.uncertainty) else f"{row.uncertainty:.3f}",
-        "alt": f"{row.image} with the outlines of {count}",
+        "alt": f"{_plain(row.image)} with the outlines of {count}",
         "link": overlay and quote(overlay.relative_to(out).as_posix(), errors="surrogateescape"),
         "data": None,
         "why": "There is no overlay of this picture.",
     }
+    length = lengths.get(row.image)
+    if length and row.image in overlays:
+        middle = f"section {length // 2}"
+        picture["nuclei"] += f" in {length:,} sections, of which {middle} is shown"
+        picture["alt"] = f"{_plain(row.image)}, {middle}, with the outlines of its nuclei"
     return picture | (_thumbnail(overlay) if overlay else {})
 
 
@@ -400,10 +428,12 @@ def _overlay(out: Path, image: str, overlays: Mapping[str, str | Path]) -> Path 
 def _thumbnail(path: Path) -> dict[str, Any]:
     """A small copy as a data URI (JPEG: as PNG the grain of a micrograph takes five times more)."""
     try:
-        with Image.open(path, formats=["PNG", "JPEG"]) as picture:
+        with of_any_size(), Image.open(path, formats=["PNG", "JPEG"]) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return {"why": "The overlay is too large for a thumbnail."}
             small = picture.convert("RGB")
+    except Image.DecompressionBombError:
+        return {"why": "The overlay is too large for a thumbnail."}
     except (OSError, SyntaxError, ValueError):  # Pillow's words for a damaged file
         return {"why": "The overlay cannot be read."}
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)

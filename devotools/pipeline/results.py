@@ -64,17 +64,18 @@ class Results:
         _remove_temporary_files(self.out)  # of a worker that died in the middle of a file
         self.write_tables(jobs)
         self.remove_leftovers(jobs)
-        overlays = {
-            outcome.image: name
-            for outcome in self.outcomes(jobs)
-            for name in reversed(outcome.files)
-            if name.startswith("overlays/")
-        }
-        write_report(self.out, overlays=overlays)
+        overlays, sections = {}, {}
+        for outcome in self.outcomes(jobs):
+            drawn = [name for name in outcome.files if name.startswith("overlays/")]
+            if drawn:
+                overlays[outcome.image] = drawn[len(drawn) // 2]  # the middle of a stack
+            if outcome.sections:
+                sections[outcome.image] = outcome.sections
+        write_report(self.out, overlays=overlays, sections=sections)
 
     def write_tables(self, jobs: Sequence[Job]) -> None:
         """Write ``nuclei.csv`` and ``images.csv``; ``nuclei3d.csv`` where there are stacks."""
-        stacks = any(outcome.rows_3d for outcome in self.outcomes(jobs))
+        stacks = any(outcome.sections for outcome in self.outcomes(jobs))
         states = self.settings.classify is not None
         write_tables(
             self.out,

@@ -89,15 +89,17 @@ def segment_stack(
         ).drop(columns="image")
     if settings.rois and len(solid):
         names.append(rois_name)
+    seen = [doubt for doubt in doubts if doubt]  # empty sections would hide the others
     whole = None if classifier is None else states_of_solids(told, classifier.limit)
     return Outcome(
         image=job.image,
         nuclei=len(solid),
         seconds=time.perf_counter() - started,
         rows="".join(tables),
+        sections=len(doubts),
         rows_3d=table_rows(job.image, with_states(solid, whole)),
         scale=factor,
-        uncertainty=float(np.mean(doubts)),
+        uncertainty=float(np.mean(seen)) if seen else 0.0,
         output=job.output.as_posix(),
         files={name: file_sum(out / name) for name in names},
         source=source,
