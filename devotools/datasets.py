@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,8 +159,8 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
     for part in ("images", "masks"):
         check_folder(folder / part, f"data folder's {part}/")
     pairs = pair_files(folder / "images", folder / "masks")
-    labels = {f.stem: f for f in sorted((folder / "labels").glob("*")) if is_image(f)}
-    rows = _read_manifest(folder / "manifest.csv")
+    labels = _labels_in(folder / "labels")
+    rows = _read_manifest(folder / "manifest.csv", {pair.name for pair in pairs})
     _check_known(labels, pairs, folder / "labels")
     if rows and not any(pair.name in rows for pair in pairs):
         raise InputError(
@@ -169,6 +169,18 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
             "expected the images' names in its column name. Mend the names, or remove the file."
         )
     return [_with_origin(pair, labels.get(pair.name), rows.get(pair.name)) for pair in pairs]
+
+
+def _labels_in(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in sorted(filter(is_image, folder.glob("*"))):
+        if file.stem in found:
+            raise InputError(
+                f"{str(folder)!r} has both {found[file.stem].name!r} and {file.name!r}; expected "
+                "one label image a section. Remove the older one."
+            )
+        found[file.stem] = file
+    return found
 
 
 def _with_origin(
@@ -239,20 +251,36 @@ def _known_column(column: str) -> str:
     return plain if plain in MANIFEST else column
 
 
-def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
+def _read_manifest(path: Path, images: Collection[str]) -> dict[str, dict[str, str]]:
+    """The rows by the name of the image; ``images`` are the names that there are."""
     if not path.exists():
         return {}
     rows, _ = _rows_of(path, MANIFEST)
     table: dict[str, dict[str, str]] = {}
     for row in filter(lambda row: row["name"].strip(), rows):
-        name = _without_suffix(row["name"].strip())
+        name = row["name"]
+        if name not in images:  # else "s1.jpg" may be all of it, from "s1.jpg.tif"
+            name = _without_suffix(name.strip())
         whole = {key: row[key] for key in MANIFEST}
         if table.setdefault(name, whole)["embryo"].strip() != whole["embryo"].strip():
             raise InputError(
                 f"{str(path)!r} says of {name!r} both embryo {table[name]['embryo']!r} and "
                 f"{whole['embryo']!r}; expected one row a section. Remove the wrong one."
             )
+    _check_spelling({row["embryo"].strip() for row in table.values()}, path)
     return table
+
+
+def _check_spelling(embryos: Collection[str], path: Path) -> None:
+    """Refuse one embryo in two spellings: it would stand on both sides of a split."""
+    spelled: dict[str, str] = {}
+    for name in sorted(embryos):
+        other = spelled.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"{str(path)!r} names the embryos {other!r} and {name!r}; expected one spelling, "
+                "or sections of one embryo stand on both sides of a split. Mend the table."
+            )
 
 
 def _check_known(labels: Iterable[str], pairs: Sequence[ImageMaskPair], folder: Path) -> None:

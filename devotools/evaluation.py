@@ -116,14 +116,14 @@ def _truth(pair: ImageMaskPair) -> tuple[np.ndarray, np.ndarray]:
         labels = read_labels(pair.labels)
         names = (f"mask {str(pair.mask)!r}", f"label image {str(pair.labels)!r}")
         check_same_shape(mask, labels, names)
-        _check_agree(mask, labels > 0, names)
+        check_agree(mask, labels > 0, names)
         return mask, labels
     pieces = label(mask, connectivity=1)
     areas = np.bincount(pieces.ravel())
     return mask, np.where(areas[pieces] >= MIN_TRUE_AREA, pieces, 0)
 
 
-def _check_agree(mask: np.ndarray, labelled: np.ndarray, names: tuple[str, str]) -> None:
+def check_agree(mask: np.ndarray, labelled: np.ndarray, names: tuple[str, str]) -> None:
     """Refuse a mask and labels of one section that contradict each other.
 
     They do in most pixels when one is inverted, in most of the nuclei when one is empty or of

@@ -93,19 +93,23 @@ def read_image(path: str | Path) -> np.ndarray:
     >>> read_image(folder / "a.tif")
     array([[0., 1.]], dtype=float32)
     """
-    return to_grey(_read_array(path), name=f"{str(path)!r}")
+    return to_grey(read_array(path), name=f"{str(path)!r}")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask as (H, W) bool: the brighter of two values is nucleus.
 
-    A file of one value only is all background when that value is 0, else all nucleus. Anything
-    with more than two values is refused: it may be a label image, or a mask saved as JPEG, whose
-    compression invents values along every outline (in 2020 they all became nucleus).
+    Of a TIFF that says *white is zero* it is the larger number: so ImageJ saves what was marked,
+    255, where it shows masks dark on bright. A file of one value only is all background when that
+    value is 0, else all nucleus. Anything with more than two values is refused: it may be a label
+    image, or a mask saved as JPEG, whose compression invents values along every outline (in 2020
+    they all became nucleus), or one with smoothed outlines or with transparency.
 
     Raises :class:`InputError`, with the remedy. Taught in lesson 01.
     """
-    array = _drop_colour(_read_array(path), path)
+    array = read_array(path, inverting=False)
+    check_opaque(array, f"mask {str(path)!r}")
+    array = _drop_colour(array, path)
     check_image(array, f"mask {str(path)!r}")
     values = np.unique(array)
     if len(values) > 2:
@@ -123,7 +127,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
     The numbers count, not the colours of a palette in which Fiji or a painting tool shows them.
     """
-    array = _read_array(path, as_shown=False)
+    array = read_array(path, as_shown=False)
     labels = check_labels(array, f"label image {str(path)!r}")
     if labels.max() > np.iinfo(np.int32).max:
         raise InputError(
@@ -206,16 +210,18 @@ def _percentiles(image: np.ndarray, percents: tuple[float, ...]) -> np.ndarray:
     return values[below] + (place - below) * (values[above] - values[below])
 
 
-def _read_array(path: str | Path, *, as_shown: bool = True) -> np.ndarray:
+def read_array(path: str | Path, *, as_shown: bool = True, inverting: bool = True) -> np.ndarray:
     """The pixels of one picture, (H, W) or (H, W, channels).
 
-    ``as_shown`` looks numbers up in the file's palette, and turns ink into light.
+    ``as_shown`` looks numbers up in the file's palette, and turns ink into light; without
+    ``inverting`` numbers stay where a TIFF says that white is zero, but for bits.
     """
     path = Path(path)
     with one_sentence(f"{str(path)!r}"):
         check_readable(path)
-        reader = _read_tiff if is_tiff(path) else _read_with_pillow
-        return reader(path, as_shown)
+        if is_tiff(path):
+            return _read_tiff(path, as_shown, inverting)
+        return _read_with_pillow(path, as_shown)
 
 
 @contextmanager
@@ -309,7 +315,7 @@ def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
         ) from error
 
 
-def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
+def _read_tiff(path: Path, as_shown: bool, inverting: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         _check_pages(path, tiff)
         if not tiff.series:
@@ -328,7 +334,7 @@ def _read_tiff(path: Path, as_shown: bool) -> np.ndarray:
         array, axes = series.asarray(), series.axes
         if len(series) == 1:
             check_planes(path, page, array.reshape(page.shape))
-    if as_shown:
+    if as_shown and (inverting or array.dtype == bool or not _white_is_zero(page)):
         array, axes = lit(array, axes, page)
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)
@@ -418,10 +424,14 @@ def lit(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> tuple[np.ndarr
         return np.moveaxis(page.colormap[:, array], 0, -1), axes + "S"
     if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and array.dtype.kind == "u":
         return _without_ink(np.moveaxis(array, axes.index("S"), -1)), axes.replace("S", "") + "S"
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "ub":
+    if _white_is_zero(page) and array.dtype.kind in "ub":
         said_only = array.dtype == bool and page.software.startswith("tifffile")  # by its writer
         return array if said_only else ~array, axes  # 0 is white
     return array, axes
+
+
+def _white_is_zero(page: tifffile.TiffPage) -> bool:
+    return page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
 
 
 def _without_ink(array: np.ndarray) -> np.ndarray:
@@ -489,6 +499,21 @@ def _colour_to_grey(array: np.ndarray, name: str) -> np.ndarray:
     scaled = to_grey(planes.reshape(array.shape[0], -1), name).reshape(planes.shape)
     grey = scaled @ LUMINANCE if channels == 3 else scaled[:, :, 0]
     return np.clip(grey, 0, 1).astype(np.float32)
+
+
+def check_opaque(array: np.ndarray, name: str) -> None:
+    """Refuse a mask whose transparency counts: nobody knows what is meant there.
+
+    Black where it is transparent, and white somewhere, it means what it means without.
+    """
+    if array.ndim != 3 or array.shape[2] not in (2, 4):
+        return
+    clear, colour = array[..., -1] < array[..., -1].max(), array[..., :-1]
+    if clear.any() and (colour[clear].any() or not colour.any()):
+        raise InputError(
+            f"{name} is transparent in places; expected two values all over. Lay it on a black "
+            "background (flatten the image), nuclei white, and save it again."
+        )
 
 
 def _drop_colour(array: np.ndarray, path: str | Path) -> np.ndarray:

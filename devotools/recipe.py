@@ -24,7 +24,9 @@ from devotools.datasets import (
     read_dataset,
     split_by_embryo,
 )
+from devotools.evaluation import check_agree
 from devotools.images import ImageMaskPair, read_image, read_labels, read_mask
+from devotools.metrics import iou_score
 from devotools.model import ResNet18FPN, load_model, save_model
 from devotools.predict import check_channels
 from devotools.runtime import choose_device, seed_everything
@@ -65,9 +67,9 @@ def train_on_folder(
 
     Returns the history and the split, whose ``test`` side nobody has seen. Interrupted, it saves
     the best weights so far; nothing is saved when no epoch was finished. ``remark`` is called
-    with what makes the score too good, with masks that may be inverted, with a file ``out`` that
-    will be replaced, with the score of a model that has learned already, and, after the training,
-    where that is no lower than what was reached. Raises
+    with what makes the score too good, with masks that may be inverted, or are not what the labels
+    say, with a file ``out`` that will be replaced, with the score of a model that has learned
+    already, and, after the training, where that is no lower than what was reached. Raises
     :class:`~devotools._validate.InputError` before any work where it can, and when the training
     diverges: then the best weights until there are saved all the same. Taught in lesson 06.
     """
@@ -78,7 +80,8 @@ def train_on_folder(
         raise InputError(
             f"val is {recipe.val}; expected more than 0: the best weights are chosen by it."
         )
-    for said in (_without_embryo(split), _mostly_nucleus(split), _replaced(out)):
+    said_of_data = (_without_embryo(split), _mostly_nucleus(split), _stale_masks(split))
+    for said in (*said_of_data, _replaced(out)):
         if remark is not None and said:
             remark(said)
     seed_everything(recipe.seed)
@@ -216,6 +219,22 @@ def _mostly_nucleus(split: Split) -> str:
     )
 
 
+def _stale_masks(split: Split) -> str:
+    """What to say of labels that were corrected while their masks were not."""
+    pairs = [pair for pair in [*split.train, *split.val] if pair.labels]
+    both = {pair.name: (read_mask(pair.mask), read_labels(pair.labels) > 0) for pair in pairs}
+    scores = {n: iou_score(*two) for n, two in both.items() if two[0].shape == two[1].shape}
+    apart = {name: score for name, score in scores.items() if score < 0.9}
+    if not apart:
+        return ""
+    worst = min(apart, key=apart.get)
+    return (
+        f"look: in {len(apart)} of {len(pairs)} sections masks/ and labels/ differ, for example in "
+        f"{worst!r} (IoU {apart[worst]:.2f}). The masks are learned from; were only the labels "
+        "corrected? Then save labels > 0 as the mask."
+    )
+
+
 def _replaced(out: Path) -> str:
     return f"{str(out)!r} is there already, and will be replaced." if out.exists() else ""
 
@@ -242,6 +261,9 @@ def _diameters(pair: ImageMaskPair) -> list[float]:
     regions = read_labels(pair.labels) if pair.labels else label(mask, connectivity=1)
     names = (f"mask {str(pair.mask)!r}", f"label image {str(pair.labels)!r}")
     check_same_shape(mask, regions, names)
+    check_agree(mask, regions > 0, names)
+    ids = np.unique(regions[regions > 0])  # 1, 2, 3 ..., however large they are: regionprops
+    regions = np.where(regions > 0, np.searchsorted(ids, regions) + 1, 0)  # takes memory for each
     return [region.equivalent_diameter_area / max(mask.shape) for region in regionprops(regions)]
 
 

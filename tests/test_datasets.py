@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,26 @@ def test_rows_without_their_last_cell_still_name_the_embryo(small):
     assert [(p.embryo, p.section) for p in read_dataset(small)] == [("E1", None)] * 2
     with pytest.raises(InputError, match="there are 1 embryos"):
         split_by_embryo(read_dataset(small))
+
+
+@pytest.mark.parametrize("name", ["s1.jpg", " s1", "s1.tif.tif"])
+def test_a_manifest_may_name_files_that_look_like_more(tmp_path, name):
+    """``s1.jpg.tif`` is called ``s1.jpg``, and ``s1.jpg`` alone would be called ``s1``."""
+    write_section(tmp_path, name, draw_discs())
+    (tmp_path / "manifest.csv").write_text(f"name,embryo,section\n{name},E1,3\n")
+    assert [pair.embryo for pair in read_dataset(tmp_path)] == ["E1"]
+
+
+def test_two_label_images_of_one_section_are_refused(small):
+    shutil.copy(small / "labels" / "a.tif", small / "labels" / "a.tiff")
+    with pytest.raises(InputError, match=r"has both 'a.tif' and 'a.tiff'; expected one"):
+        read_dataset(small)
+
+
+def test_two_spellings_of_an_embryo_are_refused(small):
+    (small / "manifest.csv").write_text("name,embryo,section\na,E1,3\nday.2,e1,4\n")
+    with pytest.raises(InputError, match=r"names the embryos 'E1' and 'e1'; expected one"):
+        read_dataset(small)
 
 
 def test_label_images_of_other_names_are_refused(small):

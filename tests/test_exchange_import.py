@@ -18,8 +18,16 @@ from skimage.measure import find_contours, label
 from test_exchange_archive import mutate
 
 from devotools import InputError, exchange
+from devotools._files import cannot_write
 from devotools.datasets import read_dataset
-from devotools.exchange import clean_mask, import_folder, read_rois, rois_to_labels, unpack
+from devotools.exchange import (
+    clean_mask,
+    import_folder,
+    importing,
+    read_rois,
+    rois_to_labels,
+    unpack,
+)
 from devotools.exchange.rois import read_roi
 from devotools.images import (
     read_image,
@@ -60,6 +68,11 @@ def roi_bytes(kind, box=(0, 0, 0, 0), points=None, *, sub_pixel=False, **header)
     return bytes(content)
 
 
+def with_bytes(content, place, number):
+    """The same outline with another 16-bit number at a place of its header."""
+    return content[:place] + struct.pack(">H", number) + content[place + 2 :]
+
+
 SQUARE = roi_bytes(0, points=[(10, 10), (10, 20), (20, 20), (20, 10)])
 
 
@@ -92,8 +105,8 @@ def put(tmp_path):
 
 @pytest.fixture
 def bring(tmp_path):
-    def bring(**options):
-        return import_folder(tmp_path / "images", tmp_path / "masks", tmp_path / "out", **options)
+    def bring(out="out", **options):
+        return import_folder(tmp_path / "images", tmp_path / "masks", tmp_path / out, **options)
 
     return bring
 
@@ -445,7 +458,80 @@ def test_clean_takes_masks_of_twelve_bits(put, bring, tmp_path):
     assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("clean", [False, True])
+def test_soft_outlines_are_no_numbers_of_nuclei(put, bring, tmp_path, clean):
+    """The greys of three smoothed outlines hardly repeat: each could be the id of one pixel."""
+    rows, columns = np.indices((512, 512))
+    inside = [
+        17.3 - np.hypot((rows - r) * 0.9, columns - c)
+        for r, c in ((100.3, 90.7), (300.1, 200.2), (200.4, 400.6))
+    ]
+    soft = np.uint8(255 * np.clip(np.max(inside, axis=0) + 0.5, 0, 1))
+    put("soft", soft, image=np.random.default_rng(0).random((512, 512)))
+    put("good")
+    report = bring(clean=clean)
+    if not clean:
+        assert "scattered like those of a grey picture" in reasons(report)["soft.png"]
+        return
+    assert report.refused == []
+    assert not (tmp_path / "out" / "labels" / "soft.tif").exists()
+    assert read_mask(tmp_path / "out" / "masks" / "soft.png").sum() == pytest.approx(
+        (soft > 127).sum(), rel=0.02
+    )
+
+
+def test_clean_does_not_cut_a_label_image_that_jpeg_has_spoiled(put, bring):
+    put("good")
+    put("bad", (50 * label(LABELS > 0)).astype(np.uint8), ".jpg")
+    assert "a label image, it seems" in reasons(bring(clean=True))["bad.png"]
+
+
+@pytest.mark.parametrize("clean", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_what_a_transparent_mask_means_nobody_knows(put, bring, clean, suffix):
+    painted = np.dstack([np.full_like(MASK, 255)] * 3 + [MASK])
+    put("good")
+    put("bad", painted, suffix)
+    assert "is transparent in places" in reasons(bring(clean=clean))["bad.png"]
+    opaque = np.dstack([MASK] * 3 + [np.full_like(MASK, 255)])
+    put("opaque", opaque, suffix)
+    assert "opaque.png" not in reasons(bring("again", clean=clean))
+
+
+@pytest.mark.parametrize("turned", [3, 6])
+def test_a_picture_that_is_to_be_turned_is_refused(put, bring, tmp_path, turned):
+    put("good")
+    put("bad")
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    with Image.open(tmp_path / "images" / "bad.png") as picture:
+        picture.save(tmp_path / "images" / "bad.png", exif=exif)
+    assert f"EXIF orientation {turned}" in reasons(bring())["bad.png"]
+
+
+def test_a_full_disk_is_no_fault_of_a_picture(put, bring, tmp_path, monkeypatch):
+    put("a")
+    tifffile.imwrite(
+        tmp_path / "images" / "s.tif",
+        np.stack([np.uint8(PICTURE * 255)] * 3),
+        photometric="minisblack",
+    )
+    tifffile.imwrite(tmp_path / "masks" / "s.tif", np.stack([LABELS] * 3), photometric="minisblack")
+    real, written = importing.write_mask, []
+
+    def full(path, mask):
+        written.append(path)
+        if len(written) == 3:
+            raise cannot_write(path, OSError(28, "No space left on device"))
+        real(path, mask)
+
+    monkeypatch.setattr(importing, "write_mask", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        bring()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_clean_does_not_guess_at_colours(put, bring, suffix):
     put("good")
     put("bad", np.dstack([MASK, MASK.T, 255 - MASK]), suffix)
@@ -557,6 +643,8 @@ def test_a_set_becomes_labels(put, bring, tmp_path):
         (roi_bytes(1, (0, 0, 5, 5), subtype=1), "a text or picture"),
         (roi_bytes(1, (0, 0, 5, 5), shape_size=12), "a composite selection.*Split"),
         (roi_bytes(6), "unknown type 6"),
+        (with_bytes(SQUARE, 50, 1), "a spline of which .*Interpolate"),
+        (with_bytes(roi_bytes(1, (0, 0, 5, 5)), 54, 4), "a rectangle with round corners"),
         (roi_bytes(0, points=[(1, 1), (2, 2)]), "three corners at least"),
         (SQUARE[:-1], "three corners at least, all of them"),
         (roi_bytes(7, points=[(1, 1), (5, 1), (5, 5)], sub_pixel=True)[:-2], "all of them"),

@@ -441,6 +441,26 @@ def test_two_values_are_a_mask(tmp_path, stored):
         np.testing.assert_array_equal(read_mask(save_png(tmp_path / "a.png", stored)), expected)
 
 
+def test_a_mask_of_imagej_holds_what_was_marked_however_it_is_shown(tmp_path):
+    """*Create Mask* gives 255 where something was marked, and a table of greys turned round."""
+    marked = np.zeros((6, 7), np.uint8)
+    marked[2:4, 3] = 255
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, marked, photometric="miniswhite")
+    np.testing.assert_array_equal(read_mask(path), marked > 0)
+    np.testing.assert_array_equal(read_labels(path) > 0, marked > 0)  # as labels always were
+    assert read_image(path)[2, 3] == 0  # a picture is what one sees
+
+
+def test_a_transparent_mask_is_refused(tmp_path):
+    layer = np.full((6, 7, 4), 255, np.uint8)
+    layer[..., 3] = 0
+    layer[2:4, 3, 3] = 255  # white paint on a layer that is empty elsewhere
+    Image.fromarray(layer).save(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"is transparent in places; .*black background"):
+        read_mask(tmp_path / "m.png")
+
+
 def test_two_colours_are_a_mask_and_the_brighter_is_nucleus(tmp_path):
     true = np.random.default_rng(1).random((33, 47)) > 0.5
     for bright, dark in (((255, 255, 255), (0, 0, 0)), ((12, 200, 5), (200, 30, 77))):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from devotools import recipe as recipe_module
 from devotools._validate import InputError
 from devotools.datasets import read_dataset, split_by_embryo
-from devotools.images import write_mask
+from devotools.images import read_labels, write_labels, write_mask
 from devotools.model import ResNet18FPN, load_model, save_model
 from devotools.recipe import Recipe, train_on_folder
 from devotools.train import History
@@ -116,6 +117,7 @@ def test_what_looks_wrong_is_said_before_training(monkeypatch, data, tmp_path):
     folder = shutil.copytree(data, tmp_path / "copy")
     pair = read_dataset(folder)[1]
     write_mask(pair.mask, np.ones((48, 48), bool))
+    pair.labels.unlink()
     said, out = [], tmp_path / "out.safetensors"
     train_on_folder(folder, out, Recipe(**QUICK), remark=said.append)
     assert [pair.name in words and "are they inverted" in words for words in said] == [True]
@@ -183,6 +185,38 @@ def test_bad_pictures_are_known_before_training(no_training, tmp_path):
     (data / "images" / "e1_s0.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(InputError, match=r"e1_s0\.png' is not an image"):
         train_on_folder(data, out, Recipe(**QUICK))
+
+
+def test_masks_that_contradict_the_labels_are_known_before_training(no_training, tmp_path):
+    """The masks are learned from: empty ones would make every empty answer perfect."""
+    data = write_dataset(tmp_path / "data")
+    write_mask(data / "masks" / "e1_s0.png", np.zeros((48, 48), bool))
+    with pytest.raises(InputError, match=r"e1_s0\.png.* has 0 pixels of nucleus and label image"):
+        train_on_folder(data, tmp_path / "out.safetensors", Recipe(**QUICK))
+
+
+def test_labels_that_were_corrected_alone_are_remarked(monkeypatch, tmp_path):
+    monkeypatch.setattr(recipe_module, "fit", lambda *_: History(interrupted=True))
+    data, said = write_dataset(tmp_path / "data"), []
+    pair = read_dataset(data)[0]
+    labels = read_labels(pair.labels)
+    write_labels(pair.labels, np.where(labels == 1, 0, labels))
+    train_on_folder(data, tmp_path / "out.safetensors", Recipe(**QUICK), remark=said.append)
+    assert len(said) == 1
+    assert f"masks/ and labels/ differ, for example in {pair.name!r}" in said[0]
+
+
+def test_ids_may_be_large(tmp_path):
+    """What measures nuclei takes memory for every number up to the largest."""
+    data = write_dataset(tmp_path / "data")
+    pair = read_dataset(data)[0]
+    plain = recipe_module._diameters(pair)
+    labels = read_labels(pair.labels)
+    write_labels(pair.labels, np.where(labels > 0, labels + 2_000_000_000, 0).astype(np.int32))
+    tracemalloc.start()
+    assert recipe_module._diameters(pair) == plain
+    assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    tracemalloc.stop()
 
 
 def test_a_model_for_colour_is_refused(no_training, data, tmp_path):

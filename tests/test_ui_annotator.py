@@ -9,6 +9,7 @@ from PIL import Image
 
 import devotools as dt
 from devotools import InputError, read_dataset, read_labels, read_mask, write_image, write_mask
+from devotools._files import cannot_write
 from devotools.ui.annotator.folder import LabelFolder
 from devotools.ui.annotator.history import STEPS, History
 from devotools.ui.canvas.region import Region
@@ -298,6 +299,21 @@ def test_two_pages_do_not_write_over_each_other(folder):
     press(ours, "undo")
     assert "changed meanwhile" in ours.canvas.message
     assert (ours.labels > 0).sum() == 18
+    dab(theirs, 50, 50, 3)
+    ours.buttons["Accept and next"].click()
+    assert "changed meanwhile" in ours.canvas.message
+    assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 27
+
+
+def test_a_picture_without_its_mask_is_not_left_behind(folder, monkeypatch):
+    def full(path, mask):
+        raise cannot_write(path, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr("devotools.ui.annotator.folder.write_mask", full)
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    assert "No space left on device" in made.canvas.message
+    assert list((folder / "data" / "images").iterdir()) == []
 
 
 def test_names_that_stand_twice_are_refused(folder):

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from PIL import Image
 
-from devotools._files import check_new, whole_folder
+from devotools._files import WriteError, check_new, whole_folder
 from devotools._listing import own_files
 from devotools._validate import InputError, check_folder, check_positive, check_same_shape
 from devotools.exchange.archives import is_archive, unpack
@@ -24,9 +25,12 @@ from devotools.exchange.pixel_size import read_pixel_size
 from devotools.exchange.stacks import is_stack
 from devotools.images import (
     CONVERT,
+    FORMATS,
     MICROSCOPE_SUFFIXES,
     contrast_range,
     is_image,
+    is_tiff,
+    of_any_size,
     read_image,
     stretch_contrast,
     write_image,
@@ -34,6 +38,7 @@ from devotools.images import (
     write_mask,
 )
 
+ORIENTATION = 0x0112  # the EXIF tag of a camera that says which side is up
 LEAST_LEVELS = 4096  # steps of brightness that a picture keeps
 COLUMNS = ["image", "mask", "name", "embryo", "status", "reason"]
 ROI_SUFFIXES = {".roi", ".zip"}
@@ -254,6 +259,8 @@ def _import_pair(
             sections = len(section.stack)
         if len(rows) < sections:
             rows.append(_left_out(row, sections, len(rows)))
+    except WriteError:
+        raise
     except InputError as error:  # it holds for the whole file
         rows.append(replace(row, status="refused", reason=str(error)))
     return rows
@@ -272,6 +279,8 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
         if (out / "masks" / f"{row.name}.png").exists():
             raise InputError(f"another picture is called {row.name!r} already. Rename this one.")
         section = read()
+    except WriteError:
+        raise
     except InputError as error:
         return replace(row, status="refused", reason=str(error))
     _write_section(out, row.name, section)
@@ -281,9 +290,24 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
 def _read_section(image: Path, mask: Path, clean: bool) -> Section:
     """Picture, mask, and labels where they are known; each of the picture's size."""
     grey = read_image(image)
+    _check_upright(image)
     truth, labels = read_truth(mask, grey.shape, clean=clean)
     check_same_shape(grey, truth, (f"image {image.name!r}", f"mask {mask.name!r}"))
     return grey, truth, labels
+
+
+def _check_upright(image: Path) -> None:
+    """Refuse a picture that its file says to turn: where its mask was painted, it was turned."""
+    if is_tiff(image):
+        return
+    with of_any_size(), Image.open(image, formats=FORMATS) as picture:
+        turned = picture.getexif().get(ORIENTATION, 1)
+    if turned not in (0, 1):
+        raise InputError(
+            f"image {image.name!r} says that it is to be shown turned or mirrored (EXIF "
+            f"orientation {turned}), which painting programs do and devotools does not; expected "
+            "an upright one. Open it, save a copy, and mark that."
+        )
 
 
 def _remark(truth: np.ndarray) -> str:

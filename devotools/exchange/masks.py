@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image
 from scipy import ndimage
 from skimage.measure import label
 
@@ -14,21 +13,23 @@ from devotools._validate import InputError, check_count, check_image
 from devotools.exchange.archives import is_archive
 from devotools.exchange.rois import read_rois, rois_to_labels
 from devotools.images import (
-    FORMATS,
+    check_opaque,
     is_tiff,
-    of_any_size,
+    read_array,
     read_image,
     read_labels,
     read_mask,
     silent_tifffile,
+    to_grey,
 )
 
 CROSS = ndimage.generate_binary_structure(2, 1)  # a pixel and its four neighbours
 RAGS = 0.1  # a mask that is nowhere brighter than this holds compression noise only
 MIN_AREA = 20  # pixels; the smallest nucleus that evaluation counts
 JPEG_SUFFIXES = {".jpg", ".jpeg"}
-COLOURFUL = 96  # between the channels of a pixel, of 255; JPEG alone makes less of grey
+COLOURFUL = 96  # between the colours of a pixel, of 255; JPEG alone makes less of grey
 PIECES = 2  # a label image has about one piece an id; a grey picture has thousands
+LEAST_AREA = 5  # pixels of a usual id; the greys of a smoothed outline have one or two each
 
 
 def clean_mask(grey: np.ndarray, *, min_area: int = MIN_AREA) -> np.ndarray:
@@ -95,7 +96,7 @@ def read_truth(
 
 def _read_lossy(path: Path, clean: bool) -> np.ndarray:
     if clean:
-        return _read_grey(path)
+        return _read_grey(path, lossy=True)
     try:
         return read_mask(path)
     except InputError as error:
@@ -106,22 +107,37 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
         ) from error
 
 
-def _read_grey(path: Path, *, deep: bool = False) -> np.ndarray:
+def _check_two_levels(path: Path, grey: np.ndarray) -> None:
+    """Refuse a label image that was saved as JPEG: half of its nuclei would be cut away."""
+    inside = ndimage.binary_erosion(grey > RAGS, CROSS, iterations=2)  # past the ripples
+    if inside.any() and (grey[inside] < 0.8 * grey.max()).mean() > 0.5:
+        raise InputError(
+            f"mask {str(path)!r} is a JPEG with areas of several brightnesses, a label image, it "
+            "seems; expected one brightness for all nuclei. Save it as TIFF or PNG, which keep a "
+            "number for each nucleus."
+        )
+
+
+def _read_grey(path: Path, *, deep: bool = False, lossy: bool = False) -> np.ndarray:
     """A grey mask made clean; colours are refused, for each may be a nucleus, or a note.
 
     A ``deep`` one, of more than 8 bits, may use a part of them only: its brightest value is white.
     """
-    grey = read_image(path)
+    array = read_array(path)
+    check_opaque(array, f"mask {str(path)!r}")
+    grey = to_grey(array, f"mask {str(path)!r}")
     if deep:
         grey = grey / grey.max()
-    if not is_tiff(path):
-        with of_any_size(), Image.open(path, formats=FORMATS) as picture:
-            colours = np.asarray(picture.convert("RGB")).astype(np.int16)
-        if np.ptp(colours, axis=2).max() > COLOURFUL:
+    if array.ndim == 3 and array.shape[2] >= 3:
+        spread = np.ptp(array[..., :3].astype(np.float64), axis=2).max()
+        most = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else array.max()
+        if spread > COLOURFUL / 255 * most:
             raise InputError(
                 f"mask {str(path)!r} is coloured; expected grey. Save it as a label image, one "
                 "number a nucleus, or as black and white."
             )
+    if lossy:
+        _check_two_levels(path, grey)
     return clean_mask(grey)
 
 
@@ -151,4 +167,5 @@ def _looks_like_labels_in_pieces(labels: np.ndarray) -> bool:
 def _looks_grey(labels: np.ndarray) -> bool:
     """Whether equal values lie scattered, as in a photograph, not together, as in labels."""
     pieces = label(labels, background=0, connectivity=2).max()  # neighbours of one value are one
-    return pieces > PIECES * np.count_nonzero(np.unique(labels))
+    _, areas = np.unique(labels[labels > 0], return_counts=True)
+    return pieces > PIECES * len(areas) or np.median(areas) < LEAST_AREA

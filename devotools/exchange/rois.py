@@ -20,6 +20,7 @@ from devotools.exchange.archives import is_zip, readable, safe_name
 POLYGON, RECTANGLE, OVAL, FREEHAND, TRACED = 0, 1, 2, 7, 8
 NO_AREA = {3: "straight line", 4: "freehand line", 5: "polyline", 9: "angle", 10: "point"}
 TEXT, IMAGE = 1, 4  # subtypes of the rectangle that are notes, not outlines
+SPLINE = 1  # an option: only the nodes of a curve are stored
 SUB_PIXEL = 128  # an option: coordinates follow a second time, as floats
 HEADER = 64
 MAX_ROIS = 20_000
@@ -45,8 +46,9 @@ def read_rois(path: str | Path) -> list[Roi]:
 
     Polygons, freehand and traced outlines (ellipses and rotated rectangles with them), rectangles
     and ovals are read. Raises :class:`~devotools._validate.InputError` for lines and points, which
-    have no area, for composite selections (Fiji's More > Split parts them), for outlines on more
-    than one section of a stack, and for damaged files. Source: ``ij.io.RoiDecoder``.
+    have no area, for composite selections (Fiji's More > Split parts them), for splines and round
+    corners, for outlines on more than one section of a stack, and for damaged files.
+    Source: ``ij.io.RoiDecoder``.
     """
     path = Path(path)
     rois = _read_set(path)
@@ -106,6 +108,14 @@ def read_roi(content: bytes, name: str) -> Roi:
     if kind in NO_AREA or (kind == RECTANGLE and subtype in (TEXT, IMAGE)):
         what = NO_AREA.get(kind, "text or picture")
         raise _fault(name, f"is a {what}, which has no area", "an outline around a nucleus")
+    if kind in (POLYGON, FREEHAND, TRACED) and options & SPLINE:
+        raise _fault(
+            name,
+            "is a spline of which the file has only the nodes",
+            "its outline (Fiji: Edit > Selection > Interpolate)",
+        )
+    if kind == RECTANGLE and struct.unpack_from(">H", content, 54)[0]:
+        raise _fault(name, "is a rectangle with round corners", "an oval, or a polygon")
     if kind in (RECTANGLE, OVAL):
         box = _box(content, (top, left, bottom, right), sub_pixel)
         corners = _checked(np.array(box, float).reshape(2, 2), name)

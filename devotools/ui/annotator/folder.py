@@ -10,6 +10,7 @@ import numpy as np
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
+from devotools._files import WriteError
 from devotools._validate import InputError, check_labels, check_path, check_same_shape
 from devotools.datasets import add_to_manifest
 from devotools.images import (
@@ -31,7 +32,8 @@ class LabelFolder:
 
     ``out`` has ``images/`` (copies, unless the pictures lie there already), ``masks/`` (PNG),
     ``labels/`` (TIFF, a number for each nucleus) and, where ``embryo`` is given, ``manifest.csv``.
-    At any time it can be trained on. Masks are never JPEG: its compression invents values along
+    At any time it can be trained on (where the pictures lie in its ``images/`` themselves, once all
+    are labelled). Masks are never JPEG: its compression invents values along
     every outline (lesson 06). Raises :class:`~devotools._validate.InputError` for no pictures, for
     two of one name, and where ``out`` holds another picture of that name: its labels would be
     taken for this one's, and overwritten.
@@ -94,8 +96,13 @@ class LabelFolder:
         file = self.files[number]
         check_same_shape(labels, self.image(number), ("labels", f"picture {file.name!r}"))
         write_labels(self._target("labels", number, ".tif"), labels)  # refuses ids too large
-        self._copy(file)
-        write_mask(self._target("masks", number, ".png"), labels > 0)
+        copied = self._copy(file)
+        try:
+            write_mask(self._target("masks", number, ".png"), labels > 0)
+        except WriteError:
+            if copied:  # a picture without a mask would spoil the folder
+                copied.unlink(missing_ok=True)
+            raise
         if self._embryo is not None:
             row = {"name": file.stem, "embryo": self._embryo, "section": str(number)}
             add_to_manifest(self.out / "manifest.csv", [row])
@@ -130,11 +137,14 @@ class LabelFolder:
             return stored
         return self.out / part / f"{self.files[number].stem}{suffix}"
 
-    def _copy(self, file: Path) -> None:
+    def _copy(self, file: Path) -> Path | None:
+        """The copy that was made; None where the picture is there already."""
         target = self.out / "images" / file.name
-        if not target.exists():
-            with replace_file(target) as temporary:
-                shutil.copyfile(file, temporary)
+        if target.exists():
+            return None
+        with replace_file(target) as temporary:
+            shutil.copyfile(file, temporary)
+        return target
 
 
 def _escaped(stem: str) -> str:

@@ -141,6 +141,7 @@ class Annotator(widgets.VBox):
 
     def accept(self) -> None:
         """Save the labels as they are, also when there is no nucleus, and show the next."""
+        self._check_alone()
         self._save()
         self.go(1)
 
