@@ -34,7 +34,7 @@ from devotools.working_scale import better_scale
 
 BATCH_PIXELS = 2**20  # in one batch together, so that memory does not grow with the pictures
 HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
-NECK = 0.25  # two discs are parted where they narrow by this share of the larger one's radius
+NECK = 0.25  # discs are parted where they narrow by this share of the widest one's radius
 
 
 def predict_probability(
@@ -155,9 +155,10 @@ def label_nuclei(
     """Number the nuclei of an (H, W) probability map: (H, W) int32, 0 for background, ids from 1.
 
     Pixels of at least ``threshold`` are nucleus. Nuclei that touch are parted by a watershed from
-    the middle of each, where the outline between them has a waist; holes, mostly dark chromatin,
-    are filled; then nuclei smaller than ``min_area`` pixels are dropped. Touching means by a side,
-    not by a corner.
+    the middle of each, where the outline between them has a waist, narrow beside the widest of all
+    that hang together (so small ones that touch a large one may stay one); holes, mostly dark
+    chromatin, are filled; then nuclei smaller than ``min_area`` pixels are dropped. Touching means
+    by a side, not by a corner.
 
     Raises :class:`~devotools._validate.InputError` for values outside [0, 1]: they may be logits,
     which ``torch.sigmoid`` turns into probabilities. Source: ``skimage.segmentation.watershed``.

@@ -14,7 +14,8 @@
 # - to see through an *accuracy* that means nothing;
 # - to split data by embryo, and to measure what happens when one does not.
 #
-# **What you need:** a little Python: variables, loops, functions.
+# **What you need:** a little Python (variables, loops, functions), and what NumPy makes of
+# `a.mean()` and `a[a > 0]`.
 # **Time:** 35 minutes to read, 1 minute to run. **Memory:** 1.2 GB. **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
@@ -81,15 +82,16 @@ print("nuclei labelled in section 18:", len(np.unique(labels_18[labels_18 > 0]))
 
 # %% [markdown]
 # Where the two numbers differ, a nucleus is only *grazed*: the knife takes a sliver of its edge. In
-# the picture that is a faint smear, and two people would outline it in two ways, if at all. Our
-# labels leave such slivers out. Every labelled data set has a rule like this one: find it before
-# you compare numbers.
+# the picture that is a faint smear, hard to tell from a granule, and two people would outline it in
+# two ways, if at all. Our labels leave such slivers out. Every labelled data set has a rule like
+# this one: find it before you compare numbers.
 #
 # ## Look before you compute
 #
 # Now the pictures, many at once and small: a *contact sheet*. *Look for three things:* the grey
-# embryo on bright resin, the round bright **nuclei** with dark specks of chromatin, and the dirt
-# and the label bar that a program must learn to leave alone.
+# embryo on bright resin, the round bright **nuclei** with dark specks of chromatin, and what a
+# program must learn to leave alone: dirt, and the black *label bar* on which the microscope prints
+# the picture's number.
 
 # %%
 # alt: Twelve grey pictures in three rows, every third section of a drawn embryo. The embryo grows
@@ -146,7 +148,8 @@ _ = dt.show_overlay(image, ax=axes[3], true=labels, title="outlines over the ima
 
 # %% [markdown]
 # *Figure 3. Image, mask, the numbers of the label image, and the outlines of the labels over the
-# image. The scale bar is in micrometres: an egg of C. elegans is about 50 µm long.*
+# image. The scale bar is in micrometres. An egg of C. elegans is about 50 µm long; the knife went
+# through this one at a slant, so its sections are shorter.*
 #
 # So the label image has one value for each nucleus, and 0. The numbers have gaps, because the other
 # nuclei of this embryo lie in other sections: a nucleus keeps its number wherever it is cut.
@@ -192,8 +195,8 @@ exercises.hint("1.1")
 # ## Exercise 1.2: how many nuclei?
 #
 # Complete the function: it gets a label image, an array of whole numbers, and returns how many
-# nuclei it shows. Think of numbers with gaps, of nuclei that touch, of a section without a nucleus,
-# and of a small piece from the inside of a nucleus.
+# nuclei it shows. Think of numbers with gaps, of nuclei that touch, of one that a fold has parted
+# in two, of a section without a nucleus, and of a small piece from the inside of a nucleus.
 
 # %%
 def count_nuclei(labels):
@@ -281,9 +284,10 @@ ax.set(xlabel="brightness (0 black, 1 white)", ylabel="density", title="All sect
 _ = ax.legend()
 
 # %% [markdown]
-# *Figure 4. The brightness of nuclei overlaps with that of everything else. (The high bars at 1
-# come from overexposed pictures, in which nuclei and resin are white alike.) No threshold parts
-# them: what a nucleus is, its surroundings decide. That is why we train a network.*
+# *Figure 4. The brightness of nuclei overlaps with that of everything else. (Each line encloses the
+# same area, though nuclei have far fewer pixels. The high bars at 1 come from overexposed pictures,
+# in which nuclei and resin are white alike.) No threshold parts them: what a nucleus is, its
+# surroundings decide. That is why we train a network.*
 #
 # ## How large
 #
@@ -301,7 +305,8 @@ table.drop(columns="area_um2").round(2)
 # ## Exercise 1.3: an area in square micrometres
 #
 # Complete the function: it gets a label image, the number of a nucleus, and how many micrometres a
-# pixel is wide (and high). It returns the area of that nucleus in square micrometres.
+# pixel is wide (and high). It returns the area of that nucleus in square micrometres, 0 if the
+# section does not show it.
 
 # %%
 def area_um2(labels, number, pixel_size_um):
@@ -361,7 +366,7 @@ x = np.linspace(-1, 1, 101) * one["radius_um"]
 _, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
 ax.plot(x, 2 * np.sqrt(one["radius_um"] ** 2 - x**2), "--", color="black", label="a sphere")
 ax.plot(depths, widths, "o", color="#D55E00", label="as cut")
-ax.set(xlabel="distance of the section from its middle (µm)", ylabel="diameter (µm)")
+ax.set(xlabel="distance from the middle of the nucleus (µm)", ylabel="diameter (µm)")
 _ = ax.legend(loc="lower center")
 
 # %% [markdown]
@@ -370,14 +375,14 @@ _ = ax.legend(loc="lower center")
 # the series, not one section.*
 
 # %% [markdown]
-# ## Neighbours are nearly the same picture
+# ## Neighbours are much alike
 #
 # Now to the trap. Here are four embryos; below each section stands its direct neighbour. *Look down
 # the columns, then along the rows:* which two pictures are more alike?
 
 # %%
 # alt: Eight sections in two rows. Each column holds two neighbouring sections of one embryo, which
-#   look almost alike; the four columns differ in brightness, grain and the places of the nuclei.
+#   look much alike; the four columns differ in brightness, grain and the places of the nuclei.
 shown = [pair for section in (16, 17) for pair in pairs if pair.section == section]
 titles = [f"{pair.embryo}, section {pair.section}" for pair in shown]
 axes = dt.show_batch(
@@ -390,7 +395,8 @@ for ax, title in zip(axes.flat, titles, strict=True):
 # %% [markdown]
 # *Figure 7. Two neighbouring sections of each of four embryos, one above the other. Within an
 # embryo the stain, the light and the grain are the same, and about half of the nuclei are in both
-# pictures, in the same places; between embryos nothing is.*
+# pictures, in the same places; between embryos nothing is. (Where a piece of another embryo lies at
+# the edge of a picture, its nuclei are outlined too.)*
 #
 # How alike are the *masks* of two sections, next to each other and further apart? We measure it on
 # our long series with the *Dice score*: 1 means that the nuclei lie in the same places, 0 that
@@ -420,7 +426,7 @@ _ = ax.set(xlabel="distance (µm)", ylabel="overlap of nuclei (Dice)", ylim=(0, 
 #
 # One usually divides labelled data in three: *training* data to learn from, *validation* data to
 # choose by, *test* data for one look at the end. Suppose that section 5 is used for training and
-# section 6 for testing. The network has then seen nearly the same picture before, with the answer.
+# section 6 for testing. The network has then seen a very similar picture before, with the answer.
 # Its score tells how well it *remembers*. This is *leakage*.
 #
 # How much is it worth? We take a "model" that can do nothing *but* remember, so that no training is
@@ -516,7 +522,7 @@ _ = ax.legend()
 # *Figure 10. What remembering is worth when the nearest sections are kept out of the training. A
 # gap helps, and does not cure: the same embryo lies in the same place of the frame, and its nuclei
 # fill the same region. (A gap of 1 leaves all of the embryo but the section itself, so it scores
-# a little higher than the random split. Beyond the width of a nucleus what is left is chance.)*
+# a little higher than the random split.)*
 #
 # So whole embryos go to one side. A network remembers less slavishly than our "model", but it
 # remembers: in a study of brain scans the accuracy of networks rose by 29 to 55 per cent when
@@ -578,7 +584,7 @@ for tested in (8, 32, 64, 96):
 # - Look first: at pictures, at masks over pictures, at numbers per section.
 # - Pair files by name, not by position.
 # - Few pixels are nucleus, so accuracy says nothing.
-# - Neighbouring sections are nearly the same picture: split by embryo, or you measure memory.
+# - Neighbouring sections show the same nuclei: split by embryo, or you measure memory.
 #
 # ## Checkpoint
 #

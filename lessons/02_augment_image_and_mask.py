@@ -12,7 +12,8 @@
 # - to tell changes of geometry from changes of light, and to leave out those that teach nonsense;
 # - to write a PyTorch `Dataset` that does this, and to choose seeds that make it repeatable.
 #
-# **What you need:** lesson 1's words *image* and *mask*, and NumPy slices such as `picture[2:5]`.
+# **What you need:** lesson 1's words *image* and *mask*, and NumPy slices such as `picture[2:5]`. A
+# Python class is read, none is written.
 # **Time:** 30 minutes to read, 1 minute to run. **Memory:** 1.1 GB. **Internet:** not needed.
 #
 # Words in *italics* or **bold** that are new are explained in the [glossary](../docs/glossary.md).
@@ -206,14 +207,15 @@ for ax, (name, result) in zip(axes, turned.items(), strict=True):
 
 # %%
 # alt: Three enlarged pictures of the same piece of a mask. The mask, black and white with a smooth
-#   edge; after JPEG, with faint grey spots round the edge; and everything above zero, a nucleus
-#   with a ragged edge and crumbs round it.
+#   edge; after JPEG, made brighter, with grey spots round the edge; and everything above zero, a
+#   nucleus with a ragged edge and crumbs round it.
 _, file = cv2.imencode(".jpg", 255 * mask, [cv2.IMWRITE_JPEG_QUALITY, 75])
 jpeg = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)  # 0 to 255
 ragged, mended = jpeg > 0, jpeg > 127
 row, column = np.argwhere(mask)[0]
 piece = (slice(max(row - 20, 0), row + 40), slice(max(column - 30, 0), column + 30))
-panels = {"the mask": mask, "after JPEG": jpeg / 255, "all above zero": ragged}
+brighter = np.clip(jpeg / 32, 0, 1)
+panels = {"the mask": mask > 0, "after JPEG, 8 times brighter": brighter, "above zero": ragged}
 _, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained")
 for ax, (title, picture) in zip(axes, panels.items(), strict=True):
     _ = dt.show_image(picture[piece], ax, title=title)
@@ -222,8 +224,8 @@ for title, picture in (("all above zero", ragged), ("all above half", mended)):
     print(f"{title}: {grown:.2f} times the area, Dice {dt.dice_score(mask, picture):.2f}")
 
 # %% [markdown]
-# *Figure 5. A piece of a mask, the same after it was saved as JPEG, and what becomes of it when
-# every value above zero counts as nucleus.*
+# *Figure 5. A piece of a mask, the same after it was saved as JPEG (made brighter, or nobody would
+# see the faint ripples), and what becomes of it when every value above zero counts as nucleus.*
 #
 # That is one reason why the masks of 2020 are ragged. The threshold at half of the maximum saves
 # nearly everything; better still, save masks as PNG or TIFF, which return what they were given.
@@ -253,11 +255,12 @@ exercises.hint("2.3")
 # %% [markdown]
 # ## Geometry and light
 #
-# `train_transform` has two halves. *Geometry* moves pixels and goes to both: zoom, crop, the four
-# turns and four flips of a square (`D4`), a free turn of up to 45 degrees with a slight zoom and
-# slant (`Affine`), a gentle bend (`GridDistortion`). *Light* changes brightness, contrast,
-# sharpness and noise and goes to the image alone; `OneOf` picks one of several ways to blur or
-# sharpen.
+# `train_transform` has two halves. *Geometry* moves pixels and goes to both: zoom
+# (`LongestMaxSize`), a white border where the picture is too small (`PadIfNeeded`), crop
+# (`RandomCrop`), the four turns and four flips of a square (`D4`), a free turn of up to 45 degrees
+# with a slight zoom and slant (`Affine`), a gentle bend (`GridDistortion`). *Light* changes
+# brightness, contrast, sharpness and noise and goes to the image alone; `OneOf` picks one of
+# several ways to blur or sharpen.
 
 # %%
 for number, step in enumerate(transform.transforms, start=1):
@@ -304,12 +307,13 @@ print(f"the patch hides {100 * hidden:.0f} % of the nucleus pixels")
 # %% [markdown]
 # - *Gamma* bends the scale of brightness, as another film would. Nuclei stay brighter: allowed.
 # - *Inverted*, nuclei are darker than their surroundings. None of our micrographs looks like this:
-#   the network would have to learn two worlds, and one does not exist.
+#   the network would have to learn two worlds, of which we have one. (Another stain can turn
+#   pictures round like this: lesson 6.)
 # - *Blurred* by 20 pixels, nuclei no longer stand out from their rim. A little blur is another
 #   microscope; this much teaches the network to guess.
 # - *The patch* hides nuclei that the mask still claims. For large objects it is a popular change,
-#   because a network must then use what is left of them. Ours are small: some vanish whole, and of
-#   others too little is left.
+#   because a network must then use what is left of them. Ours are small: one vanishes whole, and
+#   of others too little is left.
 #
 # The rule: **if you cannot draw the mask from the changed picture, the network cannot either.**
 # And one more: only training pictures are augmented. Validation and test pictures stay as they are

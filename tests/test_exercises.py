@@ -160,7 +160,7 @@ def test_answers_of_another_kind_are_told_so():
 
     assert "Give 2 values, with a comma" in judge(EXERCISES["2.1"], one_only).message
     assert "one number is asked for" in judge(EXERCISES["1.1"], built_in_sum).message
-    assert "np.where takes the place of if" in judge(EXERCISES["3.2"], with_if).message
+    assert "np.where in place of if" in judge(EXERCISES["3.2"], with_if).message
     check_mistake("4.3", without_brackets, "brackets are missing")
     check_mistake("6.1", lambda grey: grey > 100, "the cut is too low")
     check_mistake(

@@ -16,12 +16,14 @@ from devotools._validate import InputError
 # What is said to a stub that nobody has filled in.
 UNTOUCHED = "nothing to check so far. Write your answer above and run both cells again."
 MANY_ANSWERS = (
-    "An array holds many answers at once: np.where takes the place of if, & and | of and, or."
+    "An array holds many answers at once. To ask whether there is a True in it: .any(). Pixel by "
+    "pixel: np.where in place of if, & and | in place of and, or."
 )
 ONE_NUMBER = (
-    "That is an array, and one number is asked for: is .sum() or .mean() missing? (Python's own "
-    "sum adds up the rows.)"
+    "That is an array, and one number is asked for: is .sum(), .mean() or [0] missing? (Python's "
+    "own sum adds up the rows.)"
 )
+SMALL = 1e-6  # differences below are no mistake: many add so much where they divide
 NOTHING_BACK = (
     "your function gives nothing back. End it with return and the answer; print only shows."
 )
@@ -133,7 +135,8 @@ def judge(exercise: Exercise, answer: Any, given: tuple[Any, ...] = ()) -> Verdi
     for mistake in exercise.mistakes:
         if same(answer, mistake.wrong(*given), exercise.tolerance):
             return _named(mistake)
-    return Verdict(False, exercise.otherwise)
+    kind = _kind_of_wrong(answer, exercise.right(*given))
+    return Verdict(False, " ".join([exercise.otherwise, *kind]))
 
 
 def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
@@ -151,7 +154,7 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
         except (Exception, SystemExit) as error:  # noqa: BLE001, a student's code may raise all
             what = " ".join(f"{type(error).__name__}: {error}".split())
             if "truth value of an array" in what:
-                what += f" {MANY_ANSWERS}"
+                what += f". {MANY_ANSWERS}"
             return Verdict(False, f"for {case.name} your function raised {what}")
         if exercise.spares and not same(given, case.arguments):
             return Verdict(False, f"your function changed what it was given. {exercise.spares}")
@@ -180,7 +183,7 @@ def _difference(got: Any, expected: Any, tolerance: float) -> str:
         return plain
     if first.shape != second.shape or "..." not in plain:
         return plain
-    wrong = ~np.isclose(first, second, rtol=tolerance, atol=1e-8, equal_nan=True)
+    wrong = ~np.isclose(first, second, rtol=tolerance, atol=SMALL, equal_nan=True)
     place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
     where = f"place {', '.join(map(str, place))}"
     if len(place) == 2:
@@ -261,7 +264,7 @@ def _same_array(got: Any, expected: Any, tolerance: float) -> bool:
         first, second = _array(got), _array(expected)
         if first.shape != second.shape:
             return False
-        return bool(np.allclose(first, second, rtol=tolerance, atol=1e-8, equal_nan=True))
+        return bool(np.allclose(first, second, rtol=tolerance, atol=SMALL, equal_nan=True))
     except (TypeError, ValueError):  # text, ragged lists, objects: no numbers, so not the same
         return False
 

@@ -59,6 +59,7 @@ _GAPS = np.array([[0, 0, 3, 3], [7, 0, 0, 3], [7, 7, 0, 0]], np.int32)
 _TOUCHING = np.array([[2, 2, 5, 5], [0, 2, 5, 0]], np.int32)
 _EMPTY = np.zeros((2, 2), np.int32)
 _INSIDE = np.full((2, 3), 4, np.int32)
+_FOLDED = np.array([[4, 0, 4], [4, 0, 0]], np.int32)
 
 COUNT_NUCLEI = Exercise(
     key="1.2",
@@ -68,6 +69,7 @@ COUNT_NUCLEI = Exercise(
         Case("the nuclei 2 and 5, which touch", (_TOUCHING,)),
         Case("a section without a nucleus", (_EMPTY,)),
         Case("a piece from the inside of nucleus 4", (_INSIDE,)),
+        Case("nucleus 4, in two pieces", (_FOLDED,)),
     ),
     hints=(
         "How many different numbers are there, and which of them is no nucleus?",
@@ -91,6 +93,11 @@ COUNT_NUCLEI = Exercise(
             lambda labels: int(label(labels > 0, connectivity=1).max()),
             "You count the blobs of the mask. Two nuclei that touch are one blob, but they have "
             "two numbers: count the numbers.",
+        ),
+        Mistake(
+            "pieces are counted, not nuclei",
+            lambda labels: int(label(labels).max()),
+            "A fold may part a nucleus in two pieces, and both have its number: count the numbers.",
         ),
         Mistake(
             "one is taken away even where there is no background",

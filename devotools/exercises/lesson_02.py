@@ -226,6 +226,12 @@ def _block(height: int, width: int) -> np.ndarray:
     return mask
 
 
+def _disc(diameter: int) -> np.ndarray:
+    """A round nucleus, with room all round."""
+    rows, columns = np.indices((diameter + 40, diameter + 40)) - (diameter + 39) / 2
+    return rows**2 + columns**2 <= (diameter / 2) ** 2
+
+
 def _largest(
     mask: np.ndarray,
     score: Callable[[np.ndarray, np.ndarray], float] = dice_score,
@@ -248,6 +254,7 @@ SHIFT = Exercise(
         Case("a nucleus of 4 rows and 16 columns", (_block(4, 16),)),
         Case("a nucleus of 12 rows and 12 columns", (_block(12, 12),)),
         Case("a nucleus of 10 rows and 10 columns", (_block(10, 10),)),
+        Case("a round nucleus, 24 columns wide", (_disc(24),)),
     ),
     hints=(
         "Try 1 column, then 2, then 3 ... and stop when the score is too low. Which of the steps "
@@ -290,6 +297,12 @@ SHIFT = Exercise(
             "exactly 0.8 was thrown away",
             lambda mask: _largest(mask, beyond=True),
             "Asked for is a Dice of *at least* 0.8: compare with >=, not with >.",
+        ),
+        Mistake(
+            "that is a fifth of the width",
+            lambda mask: int(0.2 * mask.any(axis=0).sum()),
+            "For a rectangle this is right. A round nucleus loses more when it is moved: try one "
+            "shift after another, and measure.",
         ),
         Mistake(
             "that is the Dice, not the shift",

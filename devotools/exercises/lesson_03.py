@@ -186,7 +186,8 @@ BEST_EPOCH = Exercise(
         Mistake(
             "that is the first epoch",
             lambda train_loss, val_iou: int(np.argmin(val_iou)) + 1,
-            "You took the lowest validation score. IoU is a score: more is better.",
+            "It has the lowest validation score (and the highest training loss). IoU is a score: "
+            "more is better.",
         ),
     ),
     otherwise="Find the epoch with the highest validation score; the first epoch is number 1.",

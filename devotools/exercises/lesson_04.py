@@ -75,6 +75,7 @@ IOU = Exercise(
         Case("a square inside a larger one", (_TRUE, _LARGE)),
         Case("two masks that share nothing", (_TRUE, _EMPTY)),
         Case("two empty masks", (_EMPTY, _EMPTY)),
+        Case("nothing true, something predicted", (_EMPTY, _SHIFTED)),
     ),
     hints=(
         "Two numbers are enough: how many pixels are in both masks, and how many are in either?",

@@ -36,10 +36,10 @@ MASK_FROM_LOGITS = Exercise(
             "are lost. The logit of 0.5 is 0.",
         ),
         Mistake(
-            "the sigmoid is applied twice",
+            "everything became nucleus",
             lambda logits: _sigmoid(_sigmoid(logits)) >= 0.5,
-            "Everything became nucleus: the sigmoid of any probability is above 0.5. Apply it "
-            "once, or not at all and compare with 0.",
+            "Either the sigmoid was applied twice, or a probability was compared with 0. Compare "
+            "probabilities with 0.5, or logits with 0, and not the one with the other's threshold.",
         ),
         Mistake(
             "a pixel at exactly 0.5 is left out",
@@ -68,6 +68,7 @@ DIAMETER = Exercise(
         Case("314 pixels of 0.5 µm", (314, 0.5)),
         Case("50 pixels of 0.12 µm", (50, 0.12)),
     ),
+    tolerance=1e-3,  # 3.14 is near enough
     hints=(
         "The area of a circle is pi times the radius squared. Solve it for the radius.",
         "The radius in pixels is np.sqrt(area_px / np.pi). A length is turned into micrometres by "
@@ -211,6 +212,13 @@ _TINY = np.array(
         [[0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0]],
     ]
 )
+# Of the three nuclei that touch one goes on (IoU 0.25); the overlaps of the others are below 0.2.
+_TOUCHING = np.array(
+    [
+        [[1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3]],
+        [[0, 0, 0, 0, 1, 1, 0, 0, 3, 3, 3, 0, 0, 3]],
+    ]
+)
 _PAIR = np.array([[[1, 1, 0, 3, 3, 3, 3, 3]], [[0, 0, 0, 2, 2, 0, 0, 0]]])
 
 COUNT = Exercise(
@@ -219,6 +227,7 @@ COUNT = Exercise(
     cases=(
         Case("two sections in which one nucleus goes on, under another number", (_PAIR,)),
         Case("four sections with eight cuts", (_TINY,)),
+        Case("nuclei that touch, and overlaps too small for a link", (_TOUCHING,)),
     ),
     hints=(
         "Two cuts that are linked are one nucleus; three in a chain are one nucleus as well. By "

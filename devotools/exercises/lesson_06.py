@@ -10,9 +10,9 @@ from .kit import Case, Exercise, Mistake
 _FROM_JPEG = np.array(
     [
         [0, 2, 9, 3, 0, 0],
-        [4, 131, 243, 129, 8, 0],
+        [4, 131, 243, 128, 8, 0],
         [7, 240, 255, 250, 21, 1],
-        [1, 135, 252, 140, 110, 0],
+        [1, 135, 252, 140, 127, 0],
         [0, 11, 30, 6, 0, 2],
     ],
     np.uint8,
@@ -42,14 +42,15 @@ RESCUE = Exercise(
         ),
         Mistake(
             "the cut is too low",
-            lambda grey: np.asarray(grey) >= 100,
-            "A value of 110 is nearer to 0 than to 255. Cut in the middle.",
+            lambda grey: np.asarray(grey) >= 127,
+            "Even 127 is nearer to 0 than to 255. Cut in the middle.",
         ),
         Mistake(
             "only pure white became nucleus",
             lambda grey: np.asarray(grey) == 255,
             "JPEG also darkens pixels inside: a 243 was white once. Cut in the middle between 0 "
-            "and 255.",
+            "and 255. (Or did you subtract? In uint8 grey - 255 begins again at 0: compare, or "
+            "take grey.astype(int).)",
         ),
         Mistake(
             "the picture was scaled, not cut",
@@ -69,6 +70,7 @@ RESCUE = Exercise(
             "step.",
         ),
     ),
+    spares="Return a new array, of True and False: grey > 127, for example.",
     solved="half of 255 undoes most of what JPEG did. What it smeared for good stays smeared.",
 )
 
@@ -140,30 +142,36 @@ TEST_SECTIONS = Exercise(
 )
 
 
-def _place_of_enough(scores: tuple, error: tuple) -> int:
+def _place_of_enough(scores: list, error: list) -> int:
     best = int(np.argmax(scores))
     return _first(scores, scores[best] - error[best])
 
 
-def _first(scores: tuple, bar: float) -> int:
+def _first(scores: list, bar: float) -> int:
     return next(i for i, score in enumerate(scores) if score >= bar)
 
 
-def _enough(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+def _enough(labels: list, train: list, test: list, error: list) -> int:
     return int(labels[_place_of_enough(test, error)])
 
 
-def _enough_by_own_error(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+def _enough_by_own_error(labels: list, train: list, test: list, error: list) -> int:
     reached = np.add(test, error) >= max(test)
     return int(labels[int(np.argmax(reached))])
 
 
-def _enough_by_small_steps(labels: tuple, train: tuple, test: tuple, error: tuple) -> int:
+def _enough_where_bars_touch(labels: list, train: list, test: list, error: list) -> int:
+    best = int(np.argmax(test))
+    reached = np.add(test, error) >= test[best] - error[best]
+    return int(labels[int(np.argmax(reached))])
+
+
+def _enough_by_small_steps(labels: list, train: list, test: list, error: list) -> int:
     steps = np.diff(test) < np.array(error[:-1])
     return int(labels[int(np.argmax(steps))]) if steps.any() else int(labels[-1])
 
 
-_LABELS = (1, 2, 4, 8, 16)
+_LABELS = [1, 2, 4, 8, 16]
 
 ENOUGH = Exercise(
     key="6.3",
@@ -173,27 +181,36 @@ ENOUGH = Exercise(
             "scores that level off at 4",
             (
                 _LABELS,
-                (0.95, 0.92, 0.88, 0.84, 0.80),
-                (0.30, 0.48, 0.62, 0.66, 0.65),
-                (0.09, 0.08, 0.06, 0.05, 0.03),
+                [0.95, 0.92, 0.88, 0.84, 0.80],
+                [0.30, 0.48, 0.62, 0.66, 0.65],
+                [0.09, 0.08, 0.06, 0.05, 0.03],
             ),
         ),
         Case(
             "scores that still rise",
             (
                 _LABELS,
-                (0.90, 0.93, 0.91, 0.88, 0.86),
-                (0.20, 0.31, 0.45, 0.58, 0.70),
-                (0.08, 0.07, 0.06, 0.13, 0.04),
+                [0.90, 0.93, 0.91, 0.88, 0.86],
+                [0.20, 0.31, 0.45, 0.58, 0.70],
+                [0.08, 0.07, 0.06, 0.13, 0.04],
             ),
         ),
         Case(
             "scores that pause on their way",
             (
                 _LABELS,
-                (0.94, 0.93, 0.90, 0.86, 0.83),
-                (0.39, 0.55, 0.57, 0.60, 0.73),
-                (0.21, 0.07, 0.17, 0.14, 0.14),
+                [0.94, 0.93, 0.90, 0.86, 0.83],
+                [0.39, 0.55, 0.57, 0.60, 0.73],
+                [0.21, 0.07, 0.17, 0.14, 0.14],
+            ),
+        ),
+        Case(
+            "scores that dip on their way",
+            (
+                _LABELS,
+                [0.90, 0.93, 0.90, 0.88, 0.86],
+                [0.58, 0.65, 0.50, 0.56, 0.66],
+                [0.06, 0.12, 0.12, 0.10, 0.05],
             ),
         ),
     ),
@@ -215,6 +232,12 @@ ENOUGH = Exercise(
             _enough_by_own_error,
             "A number of labels whose score moves a lot would be let in by its own uncertainty. "
             "Set the bar once: the best score minus the error of the best.",
+        ),
+        Mistake(
+            "the error bars need only touch",
+            _enough_where_bars_touch,
+            "You let in what comes within two errors, its own and that of the best. The bar has "
+            "one error, that of the best: the best score minus it.",
         ),
         Mistake(
             "the largest error was used",
