@@ -52,7 +52,8 @@ test-browser: $(READY_BROWSER) $(READY_DOCS) ## the tests that look at pages in 
 # In a container people are root, and JupyterLab wants to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: setup ## open JupyterLab on the first lesson
-	$(RUN) -m jupyterlab notebooks/01_explore_the_embryo.ipynb $(AS_ROOT) $(LAB_ARGS)
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+		notebooks/01_explore_the_embryo.ipynb $(AS_ROOT) $(LAB_ARGS)
 
 notebooks: setup ## build and execute the notebooks from lessons/*.py
 	$(RUN) tools/build_notebooks.py

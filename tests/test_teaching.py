@@ -1,6 +1,7 @@
 """What teachers and newcomers are told is so: verdicts, workflows, templates, the archive."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import test_notebooks
 import yaml
 from lesson_notebooks import ROOT, execute, finish, lesson_paths, read_lesson
-from offline import install
+from offline import install, start
 
 from devotools.exercises import EXERCISES
 
@@ -111,7 +112,7 @@ def archive(tmp_path, monkeypatch):
 
 def test_archive_holds_what_a_student_needs_and_no_solution(archive, capsys):
     names = {name.partition("/")[2] for name in zipfile.ZipFile(archive).namelist()}
-    assert {"install.py", "made-for.json", "START-HERE.md", "README.md"} <= names
+    assert {"install.py", "start.py", "made-for.json", "START-HERE.md", "README.md"} <= names
     assert {f"notebooks/{path.stem}.ipynb" for path in LESSONS} <= names
     assert "docs/glossary.md" in names
     assert "wheels/devotools-0-py3-none-any.whl" in names
@@ -124,7 +125,8 @@ def test_archive_holds_what_a_student_needs_and_no_solution(archive, capsys):
 
 def test_archive_for_teachers_holds_solutions(tmp_path, archive):
     assert make_offline.main(["--out", str(tmp_path), "--for-teachers"]) == 0
-    names = zipfile.ZipFile(archive).namelist()
+    assert "solution" not in str(zipfile.ZipFile(archive).namelist())  # the students' is as it was
+    names = zipfile.ZipFile(archive.with_stem(f"{archive.stem}-teachers")).namelist()
     assert sum("/solutions/" in name for name in names) == len(LESSONS)
     assert any(name.endswith("teaching/lesson-01.md") for name in names)
 
@@ -159,8 +161,35 @@ def test_unpacked_installer_refuses_before_it_makes_anything(archive):
     assert not (folder / ".venv").exists()
 
 
-def test_installer_needs_python_alone():
-    text = (ROOT / "tools" / "offline" / "install.py").read_text(encoding="utf-8")
+def test_installer_names_the_package_that_debian_keeps_apart(archive, monkeypatch, capsys):
+    with zipfile.ZipFile(archive) as bundle:
+        bundle.extractall(archive.parent)
+    monkeypatch.setattr(install, "HERE", archive.with_suffix(""))
+    monkeypatch.setattr(install, "find_spec", lambda name: None)
+    assert install.main() == 2
+    assert f"python{install.this_machine()['python']}-venv" in capsys.readouterr().err
+    assert not (archive.with_suffix("") / ".venv").exists()
+
+
+def test_the_lessons_start_where_their_links_and_the_command_are_found(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(start, "HERE", tmp_path)
+    assert start.main([]) == 2
+    assert "run install.py first" in capsys.readouterr().err
+    programs = tmp_path / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    programs.mkdir(parents=True)
+    started = {}
+    monkeypatch.setattr(start.subprocess, "call", lambda words, env: started.update(w=words, e=env))
+    start.main(["--no-browser"])
+    assert f"--ServerApp.root_dir={tmp_path}" in started["w"]
+    assert started["w"][-1] == "--no-browser"
+    assert started["e"]["PATH"].startswith(str(programs))
+
+
+@pytest.mark.parametrize("name", ["install", "start"])
+def test_scripts_of_the_archive_need_python_alone(name):
+    text = (ROOT / "tools" / "offline" / f"{name}.py").read_text(encoding="utf-8")
     imports = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
     assert imports <= sys.stdlib_module_names
 

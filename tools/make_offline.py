@@ -1,8 +1,8 @@
 """Build one archive that installs devotools where there is no network: `make offline`.
 
 In it: a wheel of the package (with its drawn data and trained weights), a wheel of everything that
-it needs in the versions of `constraints.txt`, the student notebooks, the pages that they link to,
-and `install.py`. It fits machines like the one it is made on: same system, same Python. pip's own
+it needs in the versions of `constraints.txt`, the student notebooks, pages, `install.py` and
+`start.py`. It fits machines like the one it is made on: same system, same Python. pip's own
 settings are honoured, so an index with smaller builds of PyTorch may be named in
 `PIP_EXTRA_INDEX_URL`. `--for-teachers` adds the solved notebooks and `teaching/`.
 """
@@ -20,18 +20,23 @@ from lesson_notebooks import ROOT
 from offline.install import this_machine
 
 PACKAGE = ("devotools", "pyproject.toml", "README.md", "LICENSE")  # what a wheel is made of
-PAGES = ("README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff", "constraints.txt")
+PAGES = ("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md")
+PAGES += ("LICENSE", "CITATION.cff", "constraints.txt")
 STUDENTS = ("notebooks/*.ipynb", "notebooks/sanitize.cfg", "docs/**/*.md", "docs/**/*.png")
 TEACHERS = ("notebooks/solutions/*.ipynb", "notebooks/*.md", "notebooks/docs/*.md", "teaching/*.md")
 START_HERE = """\
 # devotools without a network
 
-For Python {python} on {platform}. Unpack, then in this folder:
+For Python {python} on {platform}. Unpack, then in this folder, once:
 
     python install.py
 
-That makes a folder .venv (several gigabytes) and asks no network. At the end it says how to open
-the lessons; begin with notebooks/01_explore_the_embryo.ipynb. The rest is explained in README.md.
+That makes a folder .venv (several gigabytes) and asks no network. Then, each time:
+
+    python start.py
+
+That opens the first lesson. (Where there is no `python`, write `python3`.) README.md tells the
+rest, from "On your own pictures" on; some of its links lead to files of the repository alone.
 """
 
 
@@ -70,7 +75,8 @@ def pack(archive: Path, top: str, wheels: Path, *, teachers: bool) -> None:
             bundle.write(wheel, f"{top}/wheels/{wheel.name}", zipfile.ZIP_STORED)
         for path in files_for(teachers):
             bundle.write(path, f"{top}/{path.relative_to(ROOT).as_posix()}")
-        bundle.write(ROOT / "tools" / "offline" / "install.py", f"{top}/install.py")
+        for script in ("install.py", "start.py"):
+            bundle.write(ROOT / "tools" / "offline" / script, f"{top}/{script}")
         bundle.writestr(f"{top}/made-for.json", json.dumps(made_for))
         bundle.writestr(f"{top}/START-HERE.md", START_HERE.format(**made_for))
     unfinished.replace(archive)
@@ -86,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     here = this_machine()
     top = f"devotools-{version()}-offline-{here['platform']}-py{here['python'].replace('.', '')}"
+    top += "-teachers" if options.for_teachers else ""  # beside the students', not in its place
     archive = options.out / f"{top}.zip"
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out) as temporary:

@@ -1,7 +1,8 @@
 """Install devotools from this folder, with no network: `python install.py`.
 
-Makes `.venv` beside this file and installs into it from `wheels/` alone. Needs Python and nothing
-else; it must be the version, and the kind of machine, for which the archive was made.
+Makes `.venv` beside this file and installs into it from `wheels/` alone. Needs Python with its
+module venv, and nothing else; it must be the version, and the kind of machine, for which the
+archive was made.
 """
 
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -46,6 +48,14 @@ def main() -> int:
     if refused:
         print(f"error: {refused}", file=sys.stderr)
         return 2
+    if find_spec("ensurepip") is None:  # Debian and Ubuntu keep it in a package of its own
+        package = f"python{made_for['python']}-venv"
+        print(
+            f"error: this Python cannot make environments; expected its module ensurepip. Install "
+            f"the package {package} while there is a network, or carry it along.",
+            file=sys.stderr,
+        )
+        return 2
     environment = HERE / ".venv"
     print(f"Making {environment} (some minutes) ...", flush=True)
     venv.create(environment, with_pip=True, clear=True)
@@ -57,7 +67,7 @@ def main() -> int:
     if done.returncode:
         print("error: pip could not install; its words stand above.", file=sys.stderr)
         return 1
-    print(f'Ready. Open the lessons with:\n\n    "{python}" -m jupyterlab "{HERE / "notebooks"}"\n')
+    print("Ready. Open the lessons, now and later, with:\n\n    python start.py\n")
     return 0
 
 
