@@ -349,6 +349,23 @@ def test_a_result_that_cannot_be_made_fails_one_picture(pictures, tmp_path, monk
     assert "06.png,failed" in (out / "images.csv").read_text()
 
 
+def test_a_stack_with_a_damaged_section_leaves_nothing(pictures, tmp_path):
+    sections = np.stack([picture_of(draw_discs())] * 4).astype(np.float32)
+    with tifffile.TiffWriter(pictures / "stack.tif") as tiff:
+        for section in np.uint8(sections * 255):
+            tiff.write(section, compression="zlib", contiguous=False)
+    with tifffile.TiffFile(pictures / "stack.tif") as tiff:
+        start, count = tiff.pages[2].dataoffsets[0], tiff.pages[2].databytecounts[0]
+    content = bytearray((pictures / "stack.tif").read_bytes())
+    content[start : start + count] = bytes(count)
+    (pictures / "stack.tif").write_bytes(content)
+    seen = run(pictures, tmp_path / "out", nucleus_size=12.0)
+    assert "section 2 of" in seen["stack.tif"].error
+    assert not [name for name in files_under(tmp_path / "out") if "stack" in name]
+    assert not (tmp_path / "out" / "overlays" / "stack").exists()
+    assert seen["00.png"].nuclei == 2
+
+
 def test_a_table_of_stacks_goes_with_the_last_stack(pictures, tmp_path):
     sections = np.uint8(255 * np.stack([picture_of(draw_discs())] * 3))
     tifffile.imwrite(pictures / "stack.tif", sections, photometric="minisblack")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 
+from devotools._files import WriteError
+from devotools._validate import InputError
 from devotools.classification import ResNet18Classifier
 from devotools.exchange import Stack, add_rois, open_rois, open_stack, write_label_stack
 from devotools.inference import check_working_size
@@ -52,7 +54,7 @@ def segment_stack(
     started, source = time.perf_counter(), file_state(job.path)
     names, rois_name = [job.result("labels", ".tif")], job.result("rois", ".zip")
     tally, tables, doubts, told = Tally(), [], [], []
-    with open_stack(job.path) as stack:
+    with open_stack(job.path) as stack, _whole_or_none(out, names):
         factor = _scale_of(network, stack, settings.scale)
         check_working_size(network, stack.shape[1:], factor)
         pixel_size_um = settings.pixel_size_um or stack.pixel_size_um
@@ -105,6 +107,22 @@ def segment_stack(
         source=source,
         states=count_states(whole),
     )
+
+
+@contextmanager
+def _whole_or_none(out: Path, names: list[str]) -> Iterator[None]:
+    """Take the overlays away again where a later section cannot be read."""
+    try:
+        yield
+    except WriteError:
+        raise  # the run ends, and goes on later
+    except InputError:
+        for name in names[1:]:
+            (out / name).unlink(missing_ok=True)
+        if len(names) > 1:
+            with suppress(OSError):
+                (out / names[1]).parent.rmdir()
+        raise
 
 
 def _scale_of(network: ResNet18FPN, stack: Stack, scale: float | str) -> float:
