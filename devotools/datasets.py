@@ -279,7 +279,8 @@ def _check_spelling(embryos: Collection[str], path: Path) -> None:
         if other != name:
             raise InputError(
                 f"{str(path)!r} names the embryos {other!r} and {name!r}; expected one spelling, "
-                "or sections of one embryo stand on both sides of a split. Mend the table."
+                "or sections of one embryo stand on both sides of a split. Mend the table; if they "
+                "are two embryos, give one another name."
             )
 
 

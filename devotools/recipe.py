@@ -80,10 +80,12 @@ def train_on_folder(
         raise InputError(
             f"val is {recipe.val}; expected more than 0: the best weights are chosen by it."
         )
-    said_of_data = (_without_embryo(split), _mostly_nucleus(split), _stale_masks(split))
-    for said in (*said_of_data, _replaced(out)):
-        if remark is not None and said:
+    for look in (_without_embryo, _mostly_nucleus, _stale_masks):
+        said = look(split) if remark is not None else ""
+        if said:
             remark(said)
+    if remark is not None and (said := _replaced(out)):
+        remark(said)
     seed_everything(recipe.seed)
     model = start_model(recipe.init)
     check_channels(model)
@@ -222,9 +224,12 @@ def _mostly_nucleus(split: Split) -> str:
 def _stale_masks(split: Split) -> str:
     """What to say of labels that were corrected while their masks were not."""
     pairs = [pair for pair in [*split.train, *split.val] if pair.labels]
-    both = {pair.name: (read_mask(pair.mask), read_labels(pair.labels) > 0) for pair in pairs}
-    scores = {n: iou_score(*two) for n, two in both.items() if two[0].shape == two[1].shape}
-    apart = {name: score for name, score in scores.items() if score < 0.9}
+    apart: dict[str, float] = {}
+    for pair in pairs:
+        mask, labelled = read_mask(pair.mask), read_labels(pair.labels) > 0
+        score = iou_score(mask, labelled) if mask.shape == labelled.shape else 1.0
+        if score < 0.9:
+            apart[pair.name] = score
     if not apart:
         return ""
     worst = min(apart, key=apart.get)

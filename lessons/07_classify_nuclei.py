@@ -377,10 +377,10 @@ assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 # ## Does the start matter?
 #
 # It has learned to look inside. Did the start help, or would any have done? It was measured
-# beforehand (`python benchmarks/transfer.py`, with the weights before those of today): from 10, 100
-# and 1,000 labelled crops, half of each state. Three runs each, with *other* embryos and another
-# seed, all for the same number of steps, scored on the same test embryos. To use for one
-# question what was learned for another is called *transfer*. The ways to begin:
+# beforehand (`python benchmarks/transfer.py --seeds 3 --steps 200`): from 10, 100 and 1,000
+# labelled crops, half of each state. Three runs each, with *other* embryos and another seed, all
+# for the same number of steps, scored on the same test embryos. To use for one question what was
+# learned for another is called *transfer*. The ways to begin:
 #
 # - **frozen:** the segmentation encoder as it is, and a head on it;
 # - **from segmentation:** the same encoder, and all weights learn;
@@ -393,7 +393,7 @@ assert own_score > frozen_score + 0.05, "it should have learned to look inside"
 
 # %% tags=["nbval-ignore-output"]
 # alt: Balanced accuracy against the number of labelled crops, 10, 100 and 1,000. The lines from
-#   segmentation and from random numbers rise together, from about 0.8 at 10 crops to nearly 0.9 at
+#   segmentation and from random numbers rise together, from below 0.8 at 10 crops to about 0.9 at
 #   1,000. The frozen encoder stays far below, nearer to guessing. A star, your own run, at 100.
 stored = files("devotools") / "data" / "transfer.json"
 results = json.loads(stored.read_text(encoding="utf-8"))
@@ -420,21 +420,20 @@ _ = ax.legend(fontsize="small", ncols=3, loc="upper left")
 
 # %% [markdown]
 # *Figure 5. What a number of labelled crops gives. Points are means over runs, bars their standard
-# deviation. Your own run had fewer steps, began with newer weights and was scored on other test
-# embryos, so compare it roughly. Each run had 40 more labelled crops to choose the epoch by: even*
-# 10 *means 50 labels.*
+# deviation. Your own run had fewer steps and was scored on other test embryos, so compare it
+# roughly. Each run had 40 more labelled crops to choose the epoch by: even* 10 *means 50 labels.*
 #
 # Not what one hopes for, and worth knowing. Whether all weights start from segmentation or from
 # random numbers makes no difference that three runs could show. In lesson
 # 6 the same start went clearly further than random numbers: there the question was the same,
 # *nucleus or not*, and only the pictures were new. Here the pictures are the same, and the question
-# is new. The frozen encoder does not even gain from a hundred times as many labels: what its
-# last stage has thrown away, no head brings back.
+# is new. The frozen encoder hardly gains from a hundred times as many labels: what its last stage
+# has thrown away, no head brings back.
 #
 # So the rule is not *always start from a trained network*, but *try it, and count the runs*. With
 # few crops a single run says little: look how far apart the runs of one start lie. The shipped
 # classifier starts from the segmentation encoder, too; it has seen far more crops than the figure
-# reaches, and as the lines meet at 1,000, its start should hardly matter.
+# reaches, and as the lines lie close together at 1,000, its start should hardly matter.
 #
 # ## A rare state
 #

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from helpers import draw_discs, files_under, picture_of
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage.draw import polygon2mask
 from skimage.measure import find_contours, label
 from test_exchange_archive import mutate
@@ -480,6 +481,28 @@ def test_soft_outlines_are_no_numbers_of_nuclei(put, bring, tmp_path, clean):
     )
 
 
+def test_small_nuclei_and_stray_ids_are_still_labels(put, bring, tmp_path):
+    small = np.kron(np.arange(256).reshape(16, 16), [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+    put("small", small.astype(np.uint8), image=np.random.default_rng(0).random(small.shape))
+    stray = label(LABELS > 0).astype(np.uint8)
+    stray[[0, 0, 0], [0, 30, 60]] = 11, 12, 13
+    put("stray", stray)
+    assert bring().refused == []
+    assert len(np.unique(read_labels(tmp_path / "out" / "labels" / "small.tif"))) == 256
+
+
+def test_clean_takes_a_soft_mask_that_jpeg_has_made_ragged(put, bring, tmp_path):
+    put("soft", np.uint8(gaussian_filter(MASK.astype(float), 2)), ".jpg")
+    assert bring(clean=True).refused == []
+
+
+def test_clean_does_not_turn_a_mask_of_imagej_round(put, bring, tmp_path):
+    put("soft", None)
+    tifffile.imwrite(tmp_path / "masks" / "soft.tif", SMOOTH, photometric="miniswhite")
+    assert bring(clean=True).refused == []
+    assert (read_mask(tmp_path / "out" / "masks" / "soft.png") != (LABELS > 0)).mean() < 0.02
+
+
 def test_clean_does_not_cut_a_label_image_that_jpeg_has_spoiled(put, bring):
     put("good")
     put("bad", (50 * label(LABELS > 0)).astype(np.uint8), ".jpg")
@@ -496,6 +519,13 @@ def test_what_a_transparent_mask_means_nobody_knows(put, bring, clean, suffix):
     opaque = np.dstack([MASK] * 3 + [np.full_like(MASK, 255)])
     put("opaque", opaque, suffix)
     assert "opaque.png" not in reasons(bring("again", clean=clean))
+
+
+def test_damaged_notes_of_a_camera_are_no_reason(put, bring, tmp_path):
+    put("a")
+    with Image.open(tmp_path / "images" / "a.png") as picture:
+        picture.save(tmp_path / "images" / "a.png", exif=b"Exif\0\0rubbish")
+    assert bring().refused == []
 
 
 @pytest.mark.parametrize("turned", [3, 6])

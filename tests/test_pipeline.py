@@ -349,6 +349,54 @@ def test_a_result_that_cannot_be_made_fails_one_picture(pictures, tmp_path, monk
     assert "06.png,failed" in (out / "images.csv").read_text()
 
 
+def test_a_picture_that_is_called_otherwise_now_is_not_away(tmp_path):
+    for name in ("d1", "d2"):
+        write_image(tmp_path / name / f"{name}.png", picture_of(draw_discs()))
+    write_image(tmp_path / "d1" / "a.png", picture_of(draw_discs([(20, 20)], 6, (64, 64))))
+    out, both = tmp_path / "out", [str(tmp_path / "d1"), str(tmp_path / "d2")]
+    settings = wing.settings_for(Bright())
+
+    def segment():
+        jobs = wing.find_jobs(both, out)
+        with wing.open_results(out, settings, both) as results:
+            list(wing.segment_jobs(Bright(), jobs, results))
+            results.finish(jobs)
+            return results.away(jobs)
+
+    assert segment() == []
+    write_image(tmp_path / "d2" / "a.png", picture_of(draw_discs()))
+    assert segment() == []
+    assert {name for name in files_under(out / "labels") if name.startswith("a")} == {
+        "a_png.tif",
+        "a_png_2.tif",
+    }
+
+
+def test_results_of_an_earlier_version_are_gone_on_with(pictures, tmp_path, monkeypatch):
+    """Its settings keep the pictures as they were typed, its journal no number of sections."""
+    sections = np.uint8(255 * np.stack([picture_of(draw_discs())] * 3))
+    tifffile.imwrite(pictures / "stack.tif", sections, photometric="minisblack")
+    monkeypatch.chdir(tmp_path)
+    run("pictures", "out")
+    tables = {
+        name: (tmp_path / "out" / name).read_bytes() for name in ("nuclei.csv", "nuclei3d.csv")
+    }
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    settings["inputs"] = ["pictures"]
+    del settings["pictures"]
+    (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
+    lines = (tmp_path / "out" / "progress.jsonl").read_text().splitlines()
+    earlier = [{k: v for k, v in json.loads(line).items() if k != "sections"} for line in lines]
+    (tmp_path / "out" / "progress.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in earlier)
+    )
+    network = Counting()
+    run("pictures", "out", network)
+    assert network.seen == 0
+    for name, content in tables.items():
+        assert (tmp_path / "out" / name).read_bytes() == content
+
+
 def test_a_stack_with_a_damaged_section_leaves_nothing(pictures, tmp_path):
     sections = np.stack([picture_of(draw_discs())] * 4).astype(np.float32)
     with tifffile.TiffWriter(pictures / "stack.tif") as tiff:

@@ -216,6 +216,21 @@ def test_names_are_shown_without_their_folders(tmp_path):
         assert shown in page.text
 
 
+def test_two_pictures_of_one_name_can_be_told_apart(tmp_path):
+    rows = [{"image": f"/home/jane/day{n}/a.png"} for n in (1, 2)] + [{"image": "/home/jane/b.png"}]
+    _, text = read_report(write_results(tmp_path, rows, overlays=False))
+    assert "jane" not in text
+    for shown in ("day1/a.png", "day2/a.png", ">b.png"):
+        assert shown in text
+
+
+def test_a_reason_with_two_names_keeps_both(tmp_path):
+    reason = "mask '/a.tif' and label image 'x/y/b.tif' agree in 3%"
+    row = {"image": "a.png", "status": "failed", "nuclei": "", "error": reason}
+    page, _ = read_report(write_results(tmp_path, [row], overlays=False))
+    assert "mask 'a.tif' and label image 'x/y/b.tif' agree" in page.text
+
+
 def test_na_is_a_name(tmp_path):
     row = {"image": "NA", "status": "failed", "nuclei": "", "error": "null"}
     page, _ = read_report(write_results(tmp_path, [row], overlays=False))

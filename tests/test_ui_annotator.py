@@ -261,6 +261,14 @@ def test_broken_picture_is_a_message_and_the_rest_goes_on(folder):
     assert made.folder.is_labelled(1)
 
 
+def test_a_broken_picture_is_not_said_to_be_changed_by_others(folder):
+    (folder / "pictures" / "b.png").write_bytes(b"rubbish")
+    made = annotator(folder)
+    made.accept()
+    made.buttons["Accept and next"].click()
+    assert "changed meanwhile" not in made.canvas.message
+
+
 def test_mask_of_another_size_is_a_message(folder):
     write_mask(folder / "data" / "masks" / "a.png", np.zeros((5, 5), bool))
     assert "expected the same rows and columns" in annotator(folder).canvas.message

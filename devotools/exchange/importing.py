@@ -6,6 +6,7 @@ import csv
 import re
 import tempfile
 import unicodedata
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
@@ -290,24 +291,38 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
 def _read_section(image: Path, mask: Path, clean: bool) -> Section:
     """Picture, mask, and labels where they are known; each of the picture's size."""
     grey = read_image(image)
-    _check_upright(image)
+    _check_upright(image, square=grey.shape[0] == grey.shape[1])
     truth, labels = read_truth(mask, grey.shape, clean=clean)
     check_same_shape(grey, truth, (f"image {image.name!r}", f"mask {mask.name!r}"))
     return grey, truth, labels
 
 
-def _check_upright(image: Path) -> None:
-    """Refuse a picture that its file says to turn: where its mask was painted, it was turned."""
-    if is_tiff(image):
-        return
-    with of_any_size(), Image.open(image, formats=FORMATS) as picture:
-        turned = picture.getexif().get(ORIENTATION, 1)
-    if turned not in (0, 1):
+def _check_upright(image: Path, square: bool) -> None:
+    """Refuse a picture that its file says to turn: where its mask was painted, it was turned.
+
+    One on its side that is not square is known by its mask's shape: either fits, or neither.
+    """
+    turned = 1 if is_tiff(image) else _orientation(image)
+    if turned in (2, 3, 4) or (turned in (5, 6, 7, 8) and square):
         raise InputError(
             f"image {image.name!r} says that it is to be shown turned or mirrored (EXIF "
             f"orientation {turned}), which painting programs do and devotools does not; expected "
             "an upright one. Open it, save a copy, and mark that."
         )
+
+
+def _orientation(image: Path) -> int:
+    """Which side is up, as a camera notes it: 1 is as stored. Damaged notes say nothing."""
+    with (
+        warnings.catch_warnings(),
+        of_any_size(),
+        Image.open(image, formats=FORMATS) as picture,
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            return picture.getexif().get(ORIENTATION, 1)
+        except Exception:  # noqa: BLE001 - Pillow raises many kinds over damaged EXIF
+            return 1
 
 
 def _remark(truth: np.ndarray) -> str:

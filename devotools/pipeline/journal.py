@@ -71,6 +71,10 @@ class Journal:
         self._file.seek(self._places[image])
         return Outcome(**json.loads(self._file.readline()))
 
+    def images(self) -> list[str]:
+        """The pictures that there are outcomes of."""
+        return list(self._places)
+
     def every_file(self) -> dict[str, set[str]]:
         """The names of all results that were ever recorded, and of which pictures."""
         owners: dict[str, set[str]] = {}

@@ -47,6 +47,11 @@ class Outcome:
     states: dict[str, int] | None = None
 
     @property
+    def is_stack(self) -> bool:
+        """Whether its rows have a section; journals of earlier versions do not say how many."""
+        return bool(self.sections or self.rows_3d)
+
+    @property
     def row(self) -> list[str]:
         """The picture's line in ``images.csv``."""
         done = self.nuclei is not None
@@ -103,7 +108,7 @@ def write_tables(
         for file in solid:
             file.write(extra_3d + "\n")
         for outcome in outcomes:
-            nuclei.write(_widened(outcome.rows, 0 if outcome.sections else len(extra)))
+            nuclei.write(outcome.rows if outcome.is_stack else _widened(outcome.rows, len(extra)))
             images.write(_line(outcome.row + (count_cells(outcome.states) if states else [])))
             for file in solid:
                 file.write(outcome.rows_3d)

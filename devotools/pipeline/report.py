@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -99,6 +99,7 @@ def write_report(
     ranked = done["uncertainty"].notna().any()
     shown = done.sort_values("uncertainty", ascending=False, kind="stable") if ranked else done
     known = {} if overlays is None else overlays
+    names = _short_names(images["image"].tolist())
     made_with = dict(runtime.report() if versions is None else versions)
     page = _template().render(
         title=f"Nuclei in {len(done):,} picture{'s' * (len(done) != 1)}",
@@ -113,10 +114,12 @@ def write_report(
         courses=_courses(done, told, lengths)[:MOST_SERIES],
         ranked=ranked,
         done=len(done),
-        sheet=[_picture(out, row, known, lengths) for row in shown.head(THUMBNAILS).itertuples()],
+        sheet=[
+            _picture(out, row, known, lengths, names) for row in shown.head(THUMBNAILS).itertuples()
+        ],
         failed=len(failed),
         failures=[
-            (_plain(row.image), _without_folders(row.error))
+            (names[row.image], _without_folders(row.error))
             for row in failed.head(MOST_FAILURES).itertuples()
         ],
         settings=list(_flat(_read_settings(out / "settings.json"))),
@@ -376,26 +379,43 @@ def _plain(value: Any) -> str:
     return text
 
 
+def _short_names(images: list[str]) -> dict[str, str]:
+    """Names for the page: where they lead outside, only as many folders as tell them apart."""
+    paths = {image: PurePosixPath(image.replace("\\", "/")).parts for image in images}
+    names = {image: image for image in images if _plain(image) == image}
+    for length in range(1, max(map(len, paths.values()), default=0) + 1):
+        left = {image: "/".join(paths[image][-length:]) for image in paths if image not in names}
+        counts = Counter(left.values())
+        names |= {image: name for image, name in left.items() if counts[name] == 1}
+    return names | {image: image for image in images if image not in names}
+
+
 def _without_folders(reason: str) -> str:
     """A reason with the names of files only: where they lay is nobody else's business."""
-    return re.sub(r"""(['"])(?:/|\w:\\|\.\.)[^\n]*?[/\\]([^/\\]+?)\1""", r"\1\2\1", reason)
+    lead, rest = r"(?:/|\w:\\|\.\.[/\\])", r"(?:(?:(?!\1)[^\n])*[/\\])?((?:(?!\1)[^/\\])+)\1"
+    quoted = rf"""(['"]){lead}{rest}"""
+    return re.sub(quoted, r"\1\2\1", reason)
 
 
 # --- the sheet ---------------------------------------------------------------------------------
 
 
 def _picture(
-    out: Path, row: Any, overlays: Mapping[str, str | Path], lengths: Mapping[str, int]
+    out: Path,
+    row: Any,
+    overlays: Mapping[str, str | Path],
+    lengths: Mapping[str, int],
+    names: Mapping[str, str],
 ) -> dict[str, Any]:
     """One picture of the sheet: its thumbnail, its words, and the way to its overlay."""
     nuclei = 0 if np.isnan(row.nuclei) else int(row.nuclei)
     count = f"{nuclei:,} {'nucleus' if nuclei == 1 else 'nuclei'}"
     overlay = _overlay(out, row.image, overlays)
     picture: dict[str, Any] = {
-        "name": _plain(row.image),
+        "name": names[row.image],
         "nuclei": count,
         "uncertainty": "" if np.isnan(row.uncertainty) else f"{row.uncertainty:.3f}",
-        "alt": f"{_plain(row.image)} with the outlines of {count}",
+        "alt": f"{names[row.image]} with the outlines of {count}",
         "link": overlay and quote(overlay.relative_to(out).as_posix(), errors="surrogateescape"),
         "data": None,
         "why": "There is no overlay of this picture.",
@@ -404,7 +424,7 @@ def _picture(
     if length and row.image in overlays:
         middle = f"section {length // 2}"
         picture["nuclei"] += f" in {length:,} sections, of which {middle} is shown"
-        picture["alt"] = f"{_plain(row.image)}, {middle}, with the outlines of its nuclei"
+        picture["alt"] = f"{names[row.image]}, {middle}, with the outlines of its nuclei"
     return picture | (_thumbnail(overlay) if overlay else {})
 
 

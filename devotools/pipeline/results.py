@@ -75,7 +75,7 @@ class Results:
 
     def write_tables(self, jobs: Sequence[Job]) -> None:
         """Write ``nuclei.csv`` and ``images.csv``; ``nuclei3d.csv`` where there are stacks."""
-        stacks = any(outcome.sections for outcome in self.outcomes(jobs))
+        stacks = any(outcome.is_stack for outcome in self.outcomes(jobs))
         states = self.settings.classify is not None
         write_tables(
             self.out,
@@ -94,24 +94,37 @@ class Results:
         So it is when ``a.jpg`` has come to ``a.png``: what was ``a.tif`` is now ``a_png.tif``.
         Those of a picture that is not there, or fails, this time stay.
         """
-        done = [outcome for outcome in self.outcomes(jobs) if outcome.nuclei is not None]
-        claimed = {name for outcome in done for name in outcome.files}
-        images = {outcome.image for outcome in done}
+        claimed: set[str] = set()
+        done: set[str] = set()
+        for outcome in self.outcomes(jobs):
+            if outcome.nuclei is not None:
+                claimed.update(outcome.files)
+                done.add(outcome.image)
+        renamed = self._renamed(jobs)
         for name, owners in self.journal.every_file().items():
-            if name not in claimed and owners <= images:
+            if name not in claimed and owners <= done | renamed:
                 with suppress(OSError):
                     (self.out / name).unlink()
 
     def away(self, jobs: Sequence[Job]) -> list[str]:
         """Pictures that are not among ``jobs``, and whose results from an earlier run are here."""
         now = {name for outcome in self.outcomes(jobs) for name in outcome.files}
-        images = {job.image for job in jobs}
+        here = {job.image for job in jobs} | self._renamed(jobs)
         owners = [
             owned
             for name, owned in self.journal.every_file().items()
             if name not in now and (self.out / name).exists()
         ]
-        return sorted(set().union(*owners) - images)
+        return sorted(set().union(*owners) - here)
+
+    def _renamed(self, jobs: Sequence[Job]) -> set[str]:
+        """What pictures of this run were called before: ``a.png`` is ``d1/a.png``, once ``d2`` has
+        one too. Known by the size and the time of their files.
+        """
+        now = {job.image for job in jobs}
+        sources = {tuple(o.source) for o in self.outcomes(jobs) if o.nuclei is not None}
+        before = (self.journal.get(image) for image in self.journal.images() if image not in now)
+        return {outcome.image for outcome in before if tuple(outcome.source) in sources}
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from devotools.runtime import has_fast_bfloat16
 FILE = "settings.json"
 # what a setting is called on the command line, and which setting it follows from
 OPTIONS = {
-    "inputs": "the pictures, seen from the results",
+    "pictures": "the pictures, seen from the results",
     "model": "--model",
     "nucleus_size": "--nucleus-size",
     "pixel_size_um": "--pixel-size",
@@ -175,10 +175,12 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
     Raises :class:`~devotools._validate.InputError` that names what differs: results of two
     settings in one folder could not be told apart.
     """
-    new = settings.to_dict() | {"inputs": [_seen_from(out, path) for path in inputs]}
+    new = settings.to_dict() | {"pictures": [_seen_from(out, path) for path in inputs]}
     try:
         old = json.loads((out / FILE).read_text(encoding="utf-8"))
         keys = [*new, *(key for key in ("classify",) if key in old and key not in new)]
+        if old.get("inputs") == list(inputs):  # an earlier version kept them as they were typed
+            old.setdefault("pictures", new["pictures"])
         different = [key for key in keys if old.get(key) != new.get(key)]
         known = {key: old.get(key) for key in different}
     except FileNotFoundError:

@@ -54,7 +54,7 @@ def segment_stack(
     started, source = time.perf_counter(), file_state(job.path)
     names, rois_name = [job.result("labels", ".tif")], job.result("rois", ".zip")
     tally, tables, doubts, told = Tally(), [], [], []
-    with open_stack(job.path) as stack, _whole_or_none(out, names):
+    with open_stack(job.path) as stack, _whole_or_none(job, out):
         factor = _scale_of(network, stack, settings.scale)
         check_working_size(network, stack.shape[1:], factor)
         pixel_size_um = settings.pixel_size_um or stack.pixel_size_um
@@ -110,18 +110,19 @@ def segment_stack(
 
 
 @contextmanager
-def _whole_or_none(out: Path, names: list[str]) -> Iterator[None]:
-    """Take the overlays away again where a later section cannot be read."""
+def _whole_or_none(job: Job, out: Path) -> Iterator[None]:
+    """Leave nothing of a stack of which a section cannot be read, also of an earlier run."""
     try:
         yield
     except WriteError:
         raise  # the run ends, and goes on later
     except InputError:
-        for name in names[1:]:
-            (out / name).unlink(missing_ok=True)
-        if len(names) > 1:
-            with suppress(OSError):
-                (out / names[1]).parent.rmdir()
+        overlays = out / job.result("overlays", "")
+        whole = [out / job.result("labels", ".tif"), out / job.result("rois", ".zip")]
+        for path in [*whole, *overlays.glob("[0-9]*.png")]:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            overlays.rmdir()
         raise
 
 

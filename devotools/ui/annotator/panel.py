@@ -103,6 +103,7 @@ class Annotator(widgets.VBox):
     def show_number(self, number: int) -> None:
         """Show the picture of this number, from 0, with what is stored or proposed."""
         self.number, self._usable = number, False
+        self._seen = self.folder.stamp(number)
         name = self.folder.files[number].name
         try:
             image = self.folder.image(number)
@@ -119,7 +120,6 @@ class Annotator(widgets.VBox):
         self._refresh()
 
     def _first_labels(self, image: np.ndarray) -> np.ndarray:
-        self._seen = self.folder.stamp(self.number)
         stored = self.folder.labels(self.number)
         if stored is not None:
             self._state = "saved"
