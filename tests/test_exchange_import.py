@@ -537,6 +537,9 @@ def test_a_picture_that_is_to_be_turned_is_refused(put, bring, tmp_path, turned)
     with Image.open(tmp_path / "images" / "bad.png") as picture:
         picture.save(tmp_path / "images" / "bad.png", exif=exif)
     assert f"EXIF orientation {turned}" in reasons(bring())["bad.png"]
+    (tmp_path / "masks" / "bad.png").unlink()
+    put("bad", SQUARE, ".roi", image=None)  # drawn in ImageJ, which does not turn it
+    assert bring("again").refused == []
 
 
 def test_a_full_disk_is_no_fault_of_a_picture(put, bring, tmp_path, monkeypatch):

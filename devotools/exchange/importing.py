@@ -291,7 +291,8 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
 def _read_section(image: Path, mask: Path, clean: bool) -> Section:
     """Picture, mask, and labels where they are known; each of the picture's size."""
     grey = read_image(image)
-    _check_upright(image, square=grey.shape[0] == grey.shape[1])
+    if mask.suffix.lower() not in ROI_SUFFIXES:  # ImageJ shows pictures as they are stored
+        _check_upright(image, square=grey.shape[0] == grey.shape[1])
     truth, labels = read_truth(mask, grey.shape, clean=clean)
     check_same_shape(grey, truth, (f"image {image.name!r}", f"mask {mask.name!r}"))
     return grey, truth, labels
