@@ -550,7 +550,7 @@ def test_a_tiff_by_another_name_goes_the_way_of_tiffs(tmp_path, quiet):
     path = tmp_path / "a.png"
     path.write_bytes(picture_files()["c.tif"])
     assert read_image(path).shape == GREY.shape
-    assert read_truth(path, GREY.shape, clean=True)[0].shape == GREY.shape
+    refusal(lambda: read_truth(path, GREY.shape, clean=True), "is coloured; expected grey")
     path.write_bytes(path.read_bytes()[:-200])
     refusal(lambda: read_image(path), "cannot be read as an image")
 
