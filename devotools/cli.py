@@ -405,8 +405,8 @@ def segment(
                 away = results.away(jobs)
     if away:
         typer.echo(
-            f"{len(away)} pictures of an earlier run are not there now, for example {away[0]!r}; "
-            f"their labels and overlays stay in {out}, the tables leave them out.",
+            f"pictures of an earlier run that are not there now: {len(away)}, for example "
+            f"{away[0]!r}. Their labels and overlays stay in {out}; the tables leave them out.",
             err=True,
         )
     typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
