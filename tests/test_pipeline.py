@@ -349,6 +349,31 @@ def test_a_result_that_cannot_be_made_fails_one_picture(pictures, tmp_path, monk
     assert "06.png,failed" in (out / "images.csv").read_text()
 
 
+def test_equal_size_and_time_do_not_make_two_pictures_one(tmp_path):
+    """As files from one zip have them: the one that is away keeps its results."""
+    out, both = tmp_path / "out", [str(tmp_path / "d1"), str(tmp_path / "d2")]
+    for folder, at in (("d1", (20, 20)), ("d2", (40, 30))):
+        path = tmp_path / folder / "s.tif"
+        path.parent.mkdir()
+        tifffile.imwrite(path, np.uint8(255 * picture_of(draw_discs([at], 6, (64, 64)))))
+        os.utime(path, (10**9, 10**9))
+    settings = wing.settings_for(Bright())
+
+    def segment():
+        jobs = wing.find_jobs(both, out)
+        with wing.open_results(out, settings, both) as results:
+            list(wing.segment_jobs(Bright(), jobs, results))
+            results.finish(jobs)
+
+    segment()
+    jobs = wing.find_jobs(both, out)
+    kept = out / jobs[1].result("labels", ".tif")
+    before = kept.read_bytes()
+    (tmp_path / "d2").rename(tmp_path / "away")
+    segment()
+    assert kept.read_bytes() == before
+
+
 def test_a_picture_that_is_called_otherwise_now_is_not_away(tmp_path):
     for name in ("d1", "d2"):
         write_image(tmp_path / name / f"{name}.png", picture_of(draw_discs()))

@@ -119,12 +119,16 @@ class Results:
 
     def _renamed(self, jobs: Sequence[Job]) -> set[str]:
         """What pictures of this run were called before: ``a.png`` is ``d1/a.png``, once ``d2`` has
-        one too. Known by the size and the time of their files.
+        one too. Known by their results, all of which are there under the new name: none is lost.
         """
         now = {job.image for job in jobs}
-        sources = {tuple(o.source) for o in self.outcomes(jobs) if o.nuclei is not None}
+        sums = {tuple(known) for o in self.outcomes(jobs) for known in o.files.values()}
         before = (self.journal.get(image) for image in self.journal.images() if image not in now)
-        return {outcome.image for outcome in before if tuple(outcome.source) in sources}
+        return {
+            outcome.image
+            for outcome in before
+            if outcome.files and sums.issuperset(map(tuple, outcome.files.values()))
+        }
 
 
 @contextmanager
