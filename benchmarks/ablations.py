@@ -170,7 +170,7 @@ def train(arguments: argparse.Namespace, drawings: Drawings, variant: Variant) -
     """Train one variant from its random start; returns it with its running average."""
     steps = arguments.steps * variant.times
     settings = vars(weights_arguments([])) | vars(arguments)
-    settings |= {"seed": variant.seed, "steps": steps, "start": None}
+    settings |= {"seed": variant.seed, "steps": steps, "start": None, "muon": 0}
     training = Training(argparse.Namespace(**settings), build=variant.build, loss=variant.loss)
     drawings.transform = transform_of(variant)
     for images, masks in drawings.batches(0, steps):

@@ -12,7 +12,7 @@ from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
-USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "smooth": 1.0}
+USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "smooth": 1.0, "muon": 0.02}
 WHOLE = {"crops": 2, "side": 96}
 
 
@@ -35,14 +35,15 @@ def learn(training, drawings, steps):
         training.learn(*drawings.batch(training.step))
 
 
-def test_resumed_training_is_the_undisturbed_one(small, tmp_path):
-    undisturbed = make_weights.Training(settings())
+@pytest.mark.parametrize("muon", [0.02, 0.0])
+def test_resumed_training_is_the_undisturbed_one(small, tmp_path, muon):
+    undisturbed = make_weights.Training(settings(muon=muon))
     learn(undisturbed, small, 3)
 
-    killed = make_weights.Training(settings())
+    killed = make_weights.Training(settings(muon=muon))
     learn(killed, small, 1)
     killed.save(tmp_path / "checkpoint.safetensors")
-    resumed = make_weights.Training(settings(seed=0))
+    resumed = make_weights.Training(settings(muon=muon))
     assert resumed.resume(tmp_path / "checkpoint.safetensors")
     assert resumed.step == 1
     learn(resumed, small, 2)
@@ -99,8 +100,38 @@ def test_a_pooled_drawing_is_the_section_of_that_number():
     np.testing.assert_array_equal(labels, true)
 
 
+def test_muon_trains_the_convolutions_and_adamw_the_rest(small):
+    training = make_weights.Training(settings())
+    before = make_weights.clone(training.model)
+    learn(training, small, 1)
+    adamw, muon = (part.param_groups[0]["params"] for part, _ in training.optimizer.parts)
+    assert sum(p.numel() for p in (*adamw, *muon)) == sum(
+        p.numel() for p in training.model.parameters()
+    )
+    names, gains = {id(weight) for weight, _ in training.optimizer.convolutions}, []
+    for name, weight in training.model.named_parameters():
+        if id(weight) not in names:
+            assert weight.ndim == 1 or 1 in weight.shape[:2], name
+        else:  # the step goes in more directions than the gradient
+            gains.append(directions(weight.detach() - before[name]) / directions(weight.grad))
+    assert min(gains) > 1
+    assert np.mean(gains) > 2
+
+
+def directions(change):
+    """In how many directions of the matrix a change goes (its stable rank)."""
+    sizes = torch.linalg.svdvals(change.flatten(1))
+    return float((sizes**2).sum() / sizes.max() ** 2)
+
+
+def test_without_muon_adamw_trains_everything():
+    optimizer = make_weights.Training(settings(muon=0.0)).optimizer
+    assert not optimizer.convolutions
+    assert len(optimizer.parts) == 1
+
+
 def test_the_learning_rate_warms_up_and_falls():
-    rates = [make_weights.one_cycle(done, 1.0) for done in np.linspace(0, 1, 101)]
+    rates = [make_weights.one_cycle(done) for done in np.linspace(0, 1, 101)]
     assert max(rates) == pytest.approx(1.0)
     assert rates.index(max(rates)) == 10
     assert rates[0] < 0.1
