@@ -130,6 +130,16 @@ def test_without_muon_adamw_trains_everything():
     assert len(optimizer.parts) == 1
 
 
+@pytest.mark.parametrize(("quick", "muon", "said"), [(True, 0.02, ""), (False, 0.0, "--muon 0")])
+def test_where_bfloat16_is_slow_adamw_trains_everything(quick, muon, said, monkeypatch, capsys):
+    monkeypatch.setattr(make_weights, "has_fast_bfloat16", lambda _: quick)
+    arguments = make_weights.suited(make_weights.parse_arguments(["--device", "cpu"]))
+    assert arguments.muon == muon
+    assert said in capsys.readouterr().out
+    same = {key: getattr(arguments, key) for key in make_weights.SETTINGS}
+    assert ("--muon 0.0" in make_weights.command(same)) is not quick
+
+
 def test_the_learning_rate_warms_up_and_falls():
     rates = [make_weights.one_cycle(done) for done in np.linspace(0, 1, 101)]
     assert max(rates) == pytest.approx(1.0)

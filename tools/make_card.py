@@ -37,7 +37,7 @@ beside it.
 - **Data**: {pool:,} drawn sections, each of another embryo (`devotools.synthetic`). **No real
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}`
-  at commit {commit}: {steps} steps of {batch};
+  at commit {commit}: {batch};
   {minutes:.0f} minutes on {device}, torch {torch}.{smooth}
 {start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which
   a nucleus is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on
@@ -76,8 +76,9 @@ Weights and card: MIT, as the code.
 
 {states}
 """
-CROPS = "8 crops, at many magnifications"
-WHOLE = "4 whole sections, at about the working resolution, as they are met in use"
+CROPS = "{0:,} steps of 8 crops, at many magnifications"
+WHOLE = "{0:,} steps of 4 whole sections, at about the working resolution, as they are met in use"
+MUON = ",\n  with Muon for the convolutions and AdamW for the rest"
 SMOOTH = """
   Soft Dice has a `smooth` of {smooth:g} pixels (see `devotools.losses`), so that nuclei made up in
   a section without any weigh more."""
@@ -136,6 +137,14 @@ def origins(card: dict) -> str:
     return "".join([*lines, AGAIN.format(**card)]) if lines else ""
 
 
+def learned_from(settings: dict) -> str:
+    """What the steps of the training held, in words."""
+    steps = settings["steps"]
+    crops = settings.get("crops", 0 if settings.get("whole") else steps)
+    parts = [CROPS.format(crops)] * (crops > 0) + [WHOLE.format(steps - crops)] * (crops < steps)
+    return ",\n  then ".join(parts) + MUON * bool(settings.get("muon"))
+
+
 def write_card() -> None:
     """Fill the template from the weights' metadata and the stored scores."""
     model = dt.load_model("nuclei")
@@ -156,13 +165,13 @@ def write_card() -> None:
         threshold=dt.THRESHOLD,
         rows="\n".join(rows),
         drawn=DRAWN,
-        batch=WHOLE if settings.get("whole") else CROPS,
+        batch=learned_from(settings),
         smooth=SMOOTH.format(**settings) if settings.get("smooth", 1) != 1 else "",
         start=origins(card),
         states=states_card.section().rstrip(),
         real_note=REAL_NOTE.rstrip() if real.exists() else "",
         **{key: card[key] for key in ("command", "commit", "minutes", "device", "torch")},
-        **{key: settings[key] for key in ("pool", "steps")},
+        pool=settings["pool"],
     )
     (WEIGHTS / "README.md").write_text(text, encoding="utf-8")
 

@@ -41,7 +41,7 @@ from devotools.images import replace_file, stretch_contrast
 from devotools.metrics import Matches, iou_score, match_instances
 from devotools.model import SUMS, load_model
 from devotools.predict import label_nuclei, predict_probabilities
-from devotools.runtime import choose_device
+from devotools.runtime import choose_device, has_fast_bfloat16
 from devotools.synthetic import draw_section
 from devotools.train import autocast, running_average, validate
 
@@ -83,7 +83,8 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--muon",
         type=float,
         default=0.02,
-        help="learning rate of Muon, which trains the convolutions; 0: AdamW trains them too",
+        help="learning rate of Muon, which trains the convolutions; 0: AdamW trains them too, "
+        "as it does on a machine without quick bfloat16, in which Muon works",
     )
     parser.add_argument("--averaging", type=float, default=0.998)
     parser.add_argument(
@@ -105,6 +106,14 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget an earlier, unfinished run")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     return parser.parse_args(words)
+
+
+def suited(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The arguments, without Muon where its products would take longer than all the rest."""
+    if arguments.muon and not has_fast_bfloat16(choose_device(arguments.device)):
+        print("no quick bfloat16 here, in which Muon works: AdamW trains everything (--muon 0)")
+        arguments.muon = 0.0
+    return arguments
 
 
 # --- drawings ----------------------------------------------------------------------------------
@@ -474,7 +483,7 @@ def finish(training: Training, validation: Drawings, out: Path) -> None:
 
 def main() -> None:
     """Draw, train, choose, save."""
-    arguments = parse_arguments()
+    arguments = suited(parse_arguments())
     if arguments.place is not None:
         place(arguments.place, arguments.out)
         return
