@@ -258,9 +258,9 @@ def _read_manifest(path: Path, images: Collection[str]) -> dict[str, dict[str, s
     rows, _ = _rows_of(path, MANIFEST)
     table: dict[str, dict[str, str]] = {}
     for row in filter(lambda row: row["name"].strip(), rows):
-        name = row["name"]
-        if name not in images:  # else "s1.jpg" may be all of it, from "s1.jpg.tif"
-            name = _without_suffix(name.strip())
+        plain = Path(row["name"].strip()).name
+        whole_names = (name for name in (row["name"], plain) if name in images)
+        name = next(whole_names, _without_suffix(row["name"].strip()))  # s1.jpg may be s1.jpg.tif
         whole = {key: row[key] for key in MANIFEST}
         if table.setdefault(name, whole)["embryo"].strip() != whole["embryo"].strip():
             raise InputError(

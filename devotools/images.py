@@ -47,7 +47,8 @@ MAX_PAGES = 1000  # more are a stack, which is refused without counting them all
 MAX_RATIO = 2000  # zlib packs emptiness a thousand times; a file that claims more lies
 FREE_BYTES = 2**27  # what a small file may claim, whatever its ratio
 COLOURED = {"P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}  # Pillow's modes that are no grey and no RGB
-OUTLIER = 1e-3  # percentiles that span less of the range tell that a few values lie far off
+OUTLIER = 1e-3  # percentiles that span less of the range tell that some values lie far off
+FEW, FEW_SHARE = 4, 1e-4  # so many of these, or such a share of all, are defects, not objects
 LEAST_SPAN = 1e-6  # of the largest value: less is rounding, not contrast
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # ITU-R BT.709
 
@@ -162,13 +163,17 @@ def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
 
 
 def without_outliers(low: float, high: float, sample: np.ndarray) -> tuple[float, float]:
-    """``low`` and ``high``, or the percentiles of a sample where these are a thousandth of that.
+    """``low`` and ``high``, or the percentiles of a sample where a few values lie far off these.
 
-    One pixel of 1e30 would leave no contrast to all the others.
+    One pixel of 1e30 would leave no contrast to all the others. Small bright nuclei in a deep dark
+    are no such pixels: there are more of them.
     """
     inner_low, inner_high = map(float, _percentiles(sample, (1, 99.8)))
-    if 0 < inner_high - inner_low < OUTLIER * (high - low):
-        return inner_low, inner_high
+    span = inner_high - inner_low
+    if 0 < span < OUTLIER * (high - low):
+        far = (sample < inner_low - 10 * span) | (sample > inner_high + 10 * span)
+        if np.count_nonzero(far) <= max(FEW, FEW_SHARE * sample.size):
+            return inner_low, inner_high
     return low, high
 
 
@@ -306,7 +311,7 @@ def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
                 raise _stack_error(path, f"{picture.n_frames} frames")
             if picture.mode in COLOURED and (as_shown or picture.mode != "P"):
-                picture = picture.convert("RGB")
+                picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
             return np.asarray(picture)
     except UnidentifiedImageError as error:
         raise InputError(

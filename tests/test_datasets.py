@@ -198,8 +198,9 @@ def test_rows_without_their_last_cell_still_name_the_embryo(small):
 def test_a_manifest_may_name_files_that_look_like_more(tmp_path, name):
     """``s1.jpg.tif`` is called ``s1.jpg``, and ``s1.jpg`` alone would be called ``s1``."""
     write_section(tmp_path, name, draw_discs())
-    (tmp_path / "manifest.csv").write_text(f"name,embryo,section\n{name},E1,3\n")
-    assert [pair.embryo for pair in read_dataset(tmp_path)] == ["E1"]
+    for said in (name, f"images/{name}", *([f" {name} "] if name == name.strip() else [])):
+        (tmp_path / "manifest.csv").write_text(f"name,embryo,section\n{said},E1,3\n")
+        assert [pair.embryo for pair in read_dataset(tmp_path)] == ["E1"], said
 
 
 def test_two_label_images_of_one_section_are_refused(small):

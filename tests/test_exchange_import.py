@@ -521,6 +521,24 @@ def test_what_a_transparent_mask_means_nobody_knows(put, bring, clean, suffix):
     assert "opaque.png" not in reasons(bring("again", clean=clean))
 
 
+@pytest.mark.parametrize("background", [0, 255])
+def test_a_palette_may_be_transparent_too(put, bring, tmp_path, background):
+    """Black nuclei on nothing: what lies behind nothing, the file does not say."""
+    put("good")
+    put("bad")
+    picture = Image.fromarray((MASK > 0).astype(np.uint8), "P")
+    picture.putpalette([background] * 3 + [0, 0, 0] + [0] * 762)
+    picture.save(tmp_path / "masks" / "bad.png", transparency=0)
+    assert "is transparent in places" in reasons(bring())["bad.png"]
+
+
+def test_two_labels_are_a_label_image_in_a_jpeg_too(put, bring):
+    two = np.where(label(LABELS > 0) == 1, 127, np.where(label(LABELS > 0) == 2, 255, 0))
+    put("bad", two.astype(np.uint8), ".jpg")
+    put("good")
+    assert "a label image, it seems" in reasons(bring(clean=True))["bad.png"]
+
+
 def test_damaged_notes_of_a_camera_are_no_reason(put, bring, tmp_path):
     put("a")
     with Image.open(tmp_path / "images" / "a.png") as picture:
@@ -540,6 +558,9 @@ def test_a_picture_that_is_to_be_turned_is_refused(put, bring, tmp_path, turned)
     (tmp_path / "masks" / "bad.png").unlink()
     put("bad", SQUARE, ".roi", image=None)  # drawn in ImageJ, which does not turn it
     assert bring("again").refused == []
+    (tmp_path / "masks" / "bad.roi").unlink()
+    tifffile.imwrite(tmp_path / "masks" / "bad.tif", MASK, imagej=True)
+    assert bring("mask").refused == []
 
 
 def test_a_full_disk_is_no_fault_of_a_picture(put, bring, tmp_path, monkeypatch):

@@ -170,6 +170,17 @@ def test_answers_of_another_kind_are_told_so():
     )
 
 
+@pytest.mark.parametrize(
+    "answer", [lambda grey: grey // 128, lambda grey: torch.as_tensor(grey > 127).float()]
+)
+def test_a_mask_of_numbers_is_no_mask(answer):
+    verdict = judge(EXERCISES["6.1"], answer)
+    assert not verdict.solved
+    assert "the values are right, but they are numbers" in verdict.message
+    assert judge(EXERCISES["6.1"], lambda grey: torch.as_tensor(grey > 127)).solved
+    assert judge(EXERCISES["6.1"], lambda grey: (grey > 127).tolist()).solved
+
+
 @pytest.mark.parametrize("key", ["3.4", "4.4"])
 def test_a_check_without_what_the_lesson_gives(key):
     with pytest.raises(InputError, match=rf"exercise '{key}' got 0 values .* expected \d"):

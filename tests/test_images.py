@@ -154,6 +154,14 @@ def test_the_writer_of_tifffile_says_of_every_bool_that_white_is_zero(tmp_path):
     np.testing.assert_array_equal(read_mask(path), RAMP > 100)
 
 
+def test_few_nuclei_in_a_deep_dark_are_no_outliers():
+    image = np.abs(np.random.default_rng(0).normal(size=(256, 256)))
+    image[100:108, 100:110] = 6000  # a tenth of a percent
+    grey = to_grey(image)
+    assert grey[100, 100] == pytest.approx(1, abs=1e-3)
+    assert grey[:90].max() < 0.01
+
+
 @pytest.mark.parametrize("value", [1e6, -1e6, 1e30])
 def test_one_value_far_off_takes_no_contrast_from_the_others(tmp_path, value):
     """A detector's code for *no value*."""

@@ -61,6 +61,11 @@ def test_other_settings_do_not_forget_it(small, tmp_path):
     with pytest.raises(InputError, match=r"step 0 of another training.* --crops 1 .*--fresh"):
         other.resume(checkpoint)
     assert not other.resume(tmp_path / "nothing.safetensors")
+    earlier = make_weights.Training(settings())
+    del earlier.settings["muon"]
+    earlier.save(checkpoint)
+    with pytest.raises(InputError, match=r"step 0 .*earlier version .*Check out .*--fresh"):
+        other.resume(checkpoint)
 
 
 def test_training_can_begin_with_weights_and_says_with_which(small, tmp_path):

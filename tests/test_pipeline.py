@@ -422,6 +422,42 @@ def test_results_of_an_earlier_version_are_gone_on_with(pictures, tmp_path, monk
         assert (tmp_path / "out" / name).read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
+def test_only_what_moves_is_told(pictures, tmp_path, monkeypatch):
+    """Results that moved alone, and a way through a link, are still those of the same pictures."""
+    monkeypatch.chdir(tmp_path)
+    network = Counting()
+    run("pictures", "out", network)
+    seen = network.seen
+    (tmp_path / "deep").mkdir()
+    shutil.move("out", "deep/out")
+    run("pictures", "deep/out", network)
+    os.symlink(tmp_path / "deep", tmp_path / "link")
+    run("pictures", tmp_path / "link" / "out", network)
+    assert network.seen == seen
+    (tmp_path / "pictures").rename(tmp_path / "others")
+    with pytest.raises(InputError, match=r"'\.\./\.\./others'"):
+        run("others", "deep/out", network)
+
+
+def test_a_name_in_other_case_on_a_disk_that_knows_no_case(pictures, tmp_path, monkeypatch):
+    """There A.tif is a.tif, and removing the old results would remove the new ones."""
+    run(pictures, tmp_path / "out")
+    (pictures / "00.png").rename(pictures / "aA.png")
+    run(pictures, tmp_path / "out")
+    (pictures / "aA.png").rename(pictures / "Aa.png")
+    alike = Path.samefile
+    monkeypatch.setattr(
+        Path,
+        "samefile",
+        lambda one, other: str(one).casefold() == str(other).casefold() or alike(one, other),
+    )
+    run(pictures, tmp_path / "out")
+    assert (tmp_path / "out" / "labels" / "Aa.tif").exists()
+    assert (tmp_path / "out" / "labels" / "aA.tif").exists()  # the same file, on such a disk
+    assert not (tmp_path / "out" / "labels" / "00.tif").exists()
+
+
 def test_a_stack_with_a_damaged_section_leaves_nothing(pictures, tmp_path):
     sections = np.stack([picture_of(draw_discs())] * 4).astype(np.float32)
     with tifffile.TiffWriter(pictures / "stack.tif") as tiff:
@@ -474,8 +510,10 @@ def test_a_disk_too_small_for_a_mosaic_is_told(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(InputError, match=r"a\.tif' cannot be written .No space left on device"):
-        run(tmp_path / "in", tmp_path / "out", nucleus_size=12.0)
+    write_image(tmp_path / "in" / "small.png", picture_of(draw_discs()))
+    seen = run(tmp_path / "in", tmp_path / "out", nucleus_size=12.0)
+    assert "into 2 MiB (No space left on device); expected as much room" in seen["a.png"].error
+    assert seen["small.png"].nuclei is not None  # for which there was room
     assert not [name for name in files_under(tmp_path / "out") if name.endswith(".raw")]
 
 

@@ -218,10 +218,21 @@ def test_names_are_shown_without_their_folders(tmp_path):
 
 def test_two_pictures_of_one_name_can_be_told_apart(tmp_path):
     rows = [{"image": f"/home/jane/day{n}/a.png"} for n in (1, 2)] + [{"image": "/home/jane/b.png"}]
+    rows += [{"image": "c.png"}, {"image": "/home/mine/c.png"}]
     _, text = read_report(write_results(tmp_path, rows, overlays=False))
     assert "jane" not in text
-    for shown in ("day1/a.png", "day2/a.png", ">b.png"):
+    for shown in ("day1/a.png", "day2/a.png", ">b.png", ">c.png", ">mine/c.png"):
         assert shown in text
+
+
+@pytest.mark.parametrize(
+    "where", ["\\\\lab\\jane\\a.tif", "./../jane/a.tif", "p/../../jane/a.tif", "~/jane/a.tif"]
+)
+def test_no_way_to_a_folder_is_shown(where, tmp_path):
+    row = {"image": "x.tif", "status": "failed", "nuclei": "", "error": f"{where!r} is empty"}
+    page, text = read_report(write_results(tmp_path, [row], overlays=False))
+    assert "'a.tif' is empty" in page.text
+    assert "jane" not in text
 
 
 def test_a_reason_with_two_names_keeps_both(tmp_path):

@@ -531,7 +531,7 @@ def test_a_full_disk_is_the_reason_of_one_picture_and_the_next_is_tried(app, tmp
     for name in ("a.png", "b.png"):
         write_image(tmp_path / name, picture_of(draw_discs()))
         app.add(tmp_path / name)
-    real, room = np.save, iter([False, True])
+    real, room = np.save, iter([False, True, True])
 
     def save(file, array):
         if not next(room):
@@ -543,8 +543,12 @@ def test_a_full_disk_is_the_reason_of_one_picture_and_the_next_is_tried(app, tmp
     app.run()
     first, second = app.pictures
     assert "No space left on device" in first.error
+    assert "TMPDIR" in first.error
     assert (first.probability, len(list(Path(app._workspace).glob("*.npy")))) == (None, 1)
     assert len(app.table(second)) == len(CENTRES)
+    app.run()  # by now there is room
+    assert first.error == ""
+    assert len(app.table(first)) == len(CENTRES)
 
 
 def test_a_picture_beyond_what_pillow_opens_is_still_too_large(app, tmp_path):

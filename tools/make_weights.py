@@ -302,10 +302,17 @@ class Training:
         with safe_open(path, framework="pt") as file:
             card = json.loads(file.metadata()["training"])
             if card["settings"] != self.settings:
+                known = card["settings"].keys() == self.settings.keys()
+                how = (
+                    f"that of {command(card['settings'])!r}; expected one of these settings. Give "
+                    "that command to end it,"
+                    if known
+                    else "by an earlier version of this script; expected one of this version. "
+                    f"Check out {card['commit']} to end it,"
+                )
                 raise InputError(
-                    f"{str(path)!r} holds step {card['step']} of another training, that of "
-                    f"{command(card['settings'])!r}; expected one of these settings. Give that "
-                    "command to end it, or add --fresh to forget it."
+                    f"{str(path)!r} holds step {card['step']} of another training, {how} or add "
+                    "--fresh to forget it."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         parts = {name: {} for name in ("model", "averaged", "best", "optimizer")}

@@ -291,7 +291,7 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
 def _read_section(image: Path, mask: Path, clean: bool) -> Section:
     """Picture, mask, and labels where they are known; each of the picture's size."""
     grey = read_image(image)
-    if mask.suffix.lower() not in ROI_SUFFIXES:  # ImageJ shows pictures as they are stored
+    if not _from_imagej(mask):  # it shows pictures as they are stored
         _check_upright(image, square=grey.shape[0] == grey.shape[1])
     truth, labels = read_truth(mask, grey.shape, clean=clean)
     check_same_shape(grey, truth, (f"image {image.name!r}", f"mask {mask.name!r}"))
@@ -308,8 +308,20 @@ def _check_upright(image: Path, square: bool) -> None:
         raise InputError(
             f"image {image.name!r} says that it is to be shown turned or mirrored (EXIF "
             f"orientation {turned}), which painting programs do and devotools does not; expected "
-            "an upright one. Open it, save a copy, and mark that."
+            "an upright one. Open it, save a copy, and mark that; or, if the mask was drawn on the "
+            "picture as it is stored (as Fiji shows it), take the orientation out of its EXIF."
         )
+
+
+def _from_imagej(mask: Path) -> bool:
+    """Whether ImageJ wrote a mask, as far as the file says."""
+    if mask.suffix.lower() in ROI_SUFFIXES:
+        return True
+    try:
+        with tifffile.TiffFile(mask) as tiff:
+            return tiff.is_imagej
+    except Exception:  # noqa: BLE001 - tifffile raises many kinds, and reading will say which
+        return False
 
 
 def _orientation(image: Path) -> int:

@@ -23,6 +23,10 @@ ONE_NUMBER = (
     "That is an array, and one number is asked for: is .sum(), .mean() or [0] missing? (Python's "
     "own sum adds up the rows.)"
 )
+NUMBERS = (
+    "the values are right, but they are numbers, and a mask is True and False: image[mask] and "
+    "~mask do something else with numbers. End with a comparison, or with .astype(bool)."
+)
 SMALL = 1e-6  # differences below are no mistake: many add so much where they divide
 NOTHING_BACK = (
     "your function gives nothing back. End it with return and the answer; print only shows."
@@ -131,7 +135,7 @@ def judge(exercise: Exercise, answer: Any, given: tuple[Any, ...] = ()) -> Verdi
             f"expected {len(exercise.example)}. Call check as the lesson does."
         )
     if same(answer, exercise.right(*given), exercise.tolerance):
-        return Verdict(True, exercise.solved)
+        return _right_values(exercise, answer, exercise.right(*given))
     for mistake in exercise.mistakes:
         if same(answer, mistake.wrong(*given), exercise.tolerance):
             return _named(mistake)
@@ -163,7 +167,9 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
     if all(result is None for result in results):
         return _untouched() if _is_stub(answer) else Verdict(False, NOTHING_BACK)
     if all(_like(exercise, exercise.right, results)):
-        return Verdict(True, exercise.solved)
+        return _right_values(
+            exercise, results[0], exercise.right(*copy.deepcopy(exercise.cases[0].arguments))
+        )
     for mistake in exercise.mistakes:
         if all(_like(exercise, mistake.wrong, results)):
             return _named(mistake)
@@ -172,6 +178,14 @@ def _judge_function(exercise: Exercise, answer: Any) -> Verdict:
     expected = exercise.right(*copy.deepcopy(case.arguments))
     said = f"for {case.name} {_difference(got, expected, exercise.tolerance)}."
     return Verdict(False, " ".join([said, *_kind_of_wrong(got, expected)]))
+
+
+def _right_values(exercise: Exercise, got: Any, expected: Any) -> Verdict:
+    """Solved, unless a mask is asked for and 0 and 1 have come."""
+    mask = isinstance(expected, np.ndarray) and expected.dtype == bool
+    if mask and np.asarray(got).dtype != bool:
+        return Verdict(False, NUMBERS)
+    return Verdict(True, exercise.solved)
 
 
 def _difference(got: Any, expected: Any, tolerance: float) -> str:

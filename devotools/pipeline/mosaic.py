@@ -65,6 +65,7 @@ from devotools.working_scale import nucleus_size
 MOSAIC_PIXELS = 2**24  # larger than 4096 x 4096: window by window
 MARGIN = HALO + 128  # in pixels of the network: what it sees beyond, and a nucleus of that size
 OVERLAY_SIDE = 4096  # overlays of mosaics are made smaller, to be opened by any program
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # full disk, quota, largest file
 SAMPLE = 2**22  # pixels from which the percentiles of the contrast are taken
 STRIP = 64  # rows of a label image that are compressed together
 MOST_ENLARGED = 8  # times, in a mosaic: then a nucleus has some 4 pixels
@@ -122,7 +123,7 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
     """Open a large picture. A TIFF is mapped to memory; others are decoded at their own depth."""
     with one_sentence(f"{str(path)!r}"):
         array = _map_tiff(path) if is_tiff(path) else _decode(path)
-        step = max(1, math.isqrt(array.shape[0] * array.shape[1] // SAMPLE))
+        step = math.ceil(math.sqrt(array.shape[0] * array.shape[1] / SAMPLE))
         few = array[::step, ::step]
         value_range = _value_range(_without_alpha(array), _without_alpha(few))
     sample = Pixels(few, value_range).grey(slice(None), slice(None))
@@ -347,9 +348,20 @@ def scale_of(network: ResNet18FPN, pixels: Pixels, scale: float | str) -> float:
 def _canvas(labels_path: Path, shape: tuple[int, int]) -> Iterator[np.ndarray]:
     """An empty label image (H, W) int32 on the disk beside where it will be written."""
     path = labels_path.parent / f".{uuid.uuid4().hex[:8]}.raw"
+    needed = math.prod(shape) * np.dtype(np.int32).itemsize
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _take_room(path, math.prod(shape) * np.dtype(np.int32).itemsize)
+        try:
+            _take_room(path, needed)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise InputError(
+                f"{labels_path.name!r} is unpacked beside the results, into {needed / 2**20:,.0f} "
+                f"MiB ({error.strerror}); expected as much room on the disk, where "
+                f"{shutil.disk_usage(path.parent).free / 2**20:,.0f} MiB are left. Make room, or "
+                "choose another folder for the results."
+            ) from error
         yield np.memmap(path, np.int32, mode="r+", shape=shape)
     except OSError as error:
         raise cannot_write(labels_path, error) from error
@@ -365,7 +377,7 @@ def _take_room(path: Path, size: int) -> None:
             try:
                 os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno in NO_ROOM:
                     raise
         file.truncate(size)
 

@@ -360,6 +360,8 @@ def _courses(done: pd.DataFrame, told: pd.Series, lengths: Mapping[str, int]) ->
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
     """Settings as lines of text; folders of this machine are left out."""
     for name, value in settings.items():
+        if name == "places":  # a sum, which tells nobody anything
+            continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}, ")
             continue
@@ -374,7 +376,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     text = str(value)
     for kind in (PurePosixPath, PureWindowsPath):
-        if kind(text).is_absolute() or ".." in kind(text).parts:
+        if kind(text).is_absolute() or {"..", "~"} & set(kind(text).parts):
             return kind(text).name or text
     return text
 
@@ -386,15 +388,18 @@ def _short_names(images: list[str]) -> dict[str, str]:
     for length in range(1, max(map(len, paths.values()), default=0) + 1):
         left = {image: "/".join(paths[image][-length:]) for image in paths if image not in names}
         counts = Counter(left.values())
-        names |= {image: name for image, name in left.items() if counts[name] == 1}
+        taken = set(names.values())
+        names |= {i: name for i, name in left.items() if counts[name] == 1 and name not in taken}
     return names | {image: image for image in images if image not in names}
 
 
 def _without_folders(reason: str) -> str:
     """A reason with the names of files only: where they lay is nobody else's business."""
-    lead, rest = r"(?:/|\w:\\|\.\.[/\\])", r"(?:(?:(?!\1)[^\n])*[/\\])?((?:(?!\1)[^/\\])+)\1"
-    quoted = rf"""(['"]){lead}{rest}"""
-    return re.sub(quoted, r"\1\2\1", reason)
+
+    def short(found: re.Match[str]) -> str:
+        return found[1] + _plain(found[2].replace("\\\\", "\\")) + found[1]
+
+    return re.sub(r"""(['"])((?:(?!\1)[^\n])*[/\\](?:(?!\1)[^\n])+)\1""", short, reason)
 
 
 # --- the sheet ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from devotools._validate import InputError
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.journal import Journal, is_done
 from devotools.pipeline.linking import COLUMNS_3D
-from devotools.pipeline.outcome import Outcome, write_tables
+from devotools.pipeline.outcome import ODD_NAMES, Outcome, write_tables
 from devotools.pipeline.report import write_report
 from devotools.pipeline.settings import FILE as SETTINGS
 from devotools.pipeline.settings import Settings, check_same_run
@@ -66,11 +67,12 @@ class Results:
         self.remove_leftovers(jobs)
         overlays, sections = {}, {}
         for outcome in self.outcomes(jobs):
+            image = outcome.image.encode("utf-8", ODD_NAMES).decode()  # as the tables call it
             drawn = [name for name in outcome.files if name.startswith("overlays/")]
             if drawn:
-                overlays[outcome.image] = drawn[len(drawn) // 2]  # the middle of a stack
-            if outcome.sections:
-                sections[outcome.image] = outcome.sections
+                overlays[image] = drawn[len(drawn) // 2]  # the middle of a stack
+            if outcome.is_stack:  # an earlier version did not note how many
+                sections[image] = outcome.sections or len(drawn)
         write_report(self.out, overlays=overlays, sections=sections)
 
     def write_tables(self, jobs: Sequence[Job]) -> None:
@@ -101,10 +103,13 @@ class Results:
                 claimed.update(outcome.files)
                 done.add(outcome.image)
         renamed = self._renamed(jobs)
+        alike = {_key(name): name for name in claimed}
         for name, owners in self.journal.every_file().items():
             if name not in claimed and owners <= done | renamed:
                 with suppress(OSError):
-                    (self.out / name).unlink()
+                    twin = alike.get(_key(name))  # A.tif and a.tif are one file on many disks
+                    if twin is None or not (self.out / twin).samefile(self.out / name):
+                        (self.out / name).unlink()
 
     def away(self, jobs: Sequence[Job]) -> list[str]:
         """Pictures that are not among ``jobs``, and whose results from an earlier run are here."""
@@ -157,6 +162,11 @@ def open_results(
             (out / LOCK).unlink()
         with suppress(OSError):
             out.rmdir()  # where nothing came of it
+
+
+def _key(name: str) -> str:
+    """The same for names that a file system may take for one: of other case, or other accents."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _lock(out: Path) -> FileLock:

@@ -175,12 +175,16 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
     Raises :class:`~devotools._validate.InputError` that names what differs: results of two
     settings in one folder could not be told apart.
     """
-    new = settings.to_dict() | {"pictures": [_seen_from(out, path) for path in inputs]}
+    seen = {"pictures": [_seen_from(out, path) for path in inputs], "places": _places(inputs)}
+    new = settings.to_dict() | seen
     try:
         old = json.loads((out / FILE).read_text(encoding="utf-8"))
-        keys = [*new, *(key for key in ("classify",) if key in old and key not in new)]
-        if old.get("inputs") == list(inputs):  # an earlier version kept them as they were typed
-            old.setdefault("pictures", new["pictures"])
+        typed = old.get("inputs")  # an earlier version kept them as they were typed
+        if typed == list(inputs) or old.get("places") == new["places"]:
+            old["pictures"] = new["pictures"]
+        old.setdefault("pictures", typed)
+        keys = [key for key in new if key != "places"]
+        keys += [key for key in ("classify",) if key in old and key not in new]
         different = [key for key in keys if old.get(key) != new.get(key)]
         known = {key: old.get(key) for key in different}
     except FileNotFoundError:
@@ -200,15 +204,22 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         )
 
 
-def _seen_from(out: Path, path: str) -> str:
+def _seen_from(out: str | Path, path: str) -> str:
     """The way from the results to a path: the same wherever the command is given.
 
     So "." is another folder after `cd`, and pictures and results may be moved together.
     """
+    path, out = os.path.realpath(path), os.path.realpath(out)
     try:
         return Path(os.path.relpath(path, out)).as_posix()
     except ValueError:  # another drive of Windows
-        return os.path.abspath(path)
+        return path
+
+
+def _places(inputs: Sequence[str]) -> str:
+    """A SHA-256 of where the pictures lie, which names no folder: only the results may move too."""
+    places = "\0".join(map(os.path.realpath, inputs))
+    return hashlib.sha256(places.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _remedy(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

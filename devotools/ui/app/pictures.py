@@ -26,16 +26,17 @@ class Picture:
     """One picture of a session: its file, its name in the tables, and what is known of it.
 
     ``error`` is the sentence that says why it cannot be used, or empty; ``refused`` says that it is
-    the network that cannot take it, as model and nucleus size are set. ``probability`` is the
-    file of the network's answer, an (H, W) float32 array, and ``scale`` the factor by which the
-    network saw the picture enlarged; None until it has run. ``pixel_size_um`` is what the file
-    says.
+    the network that cannot take it, as model and nucleus size are set, and ``no_room`` that its
+    answer could not be kept: both may pass. ``probability`` is the file of the network's answer, an
+    (H, W) float32 array, and ``scale`` the factor by which the network saw the picture enlarged;
+    None until it has run. ``pixel_size_um`` is what the file says.
     """
 
     path: Path
     name: str
     error: str = ""
     refused: bool = False
+    no_room: bool = False
     seconds: float = 0.0
     probability: Path | None = None
     scale: float | None = None

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from devotools._files import cannot_write
 from devotools._validate import (
     InputError,
     check_count,
@@ -200,6 +199,9 @@ class Session:
         ``progress`` is told how many are done, of how many, and the name of the next. A picture
         that the network cannot take gets its ``error``; the others go on.
         """
+        for picture in self.pictures:
+            if picture.no_room:  # by now there may be some
+                picture.error, picture.no_room = "", False
         waiting = [picture for picture in self.good if picture.probability is None]
         for number, picture in enumerate(waiting):
             if progress:
@@ -219,7 +221,12 @@ class Session:
         try:
             picture.probability = self._keep(probability)
         except OSError as error:
-            picture.error, picture.refused = str(cannot_write(self._workspace, error)), True
+            folder, picture.no_room = str(self._workspace.parent), True
+            picture.error = (
+                f"The answer for {picture.name!r} cannot be kept in the temporary folder "
+                f"{folder!r} ({error.strerror or error}); expected room for it. Save what is done; "
+                "make room there, or start the app with TMPDIR on a larger disk."
+            )
             return
         picture.seconds = time.perf_counter() - started
 
