@@ -663,6 +663,18 @@ def write_stack(path):
     )
 
 
+def test_a_stack_whose_name_is_not_utf8_has_its_overlay_in_the_report(tmp_path):
+    (tmp_path / "in").mkdir()
+    try:
+        write_stack(tmp_path / "in" / os.fsdecode(b"caf\xe9.tif"))
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    run(tmp_path / "in", tmp_path / "out")
+    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "There is no overlay" not in text
+    assert text.count("in 5 sections, of which section 2 is shown") == 1
+
+
 def test_a_stack_becomes_one_label_stack_with_volumes(tmp_path):
     (tmp_path / "in").mkdir()
     write_stack(tmp_path / "in" / "series.tif")
