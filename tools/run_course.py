@@ -4,6 +4,7 @@ Executes every student notebook in order, each in a fresh kernel, on the data th
 draws itself, and writes the pages to build/course. What stands in notebooks/ is not touched.
 """
 
+import argparse
 import platform
 import shutil
 import sys
@@ -106,4 +107,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     sys.exit(main())
