@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from browsing import PATIENCE, app_server, drag, on_screen, stage_of
 from helpers import files_under, run_command
+from looking import FAINT
 
 import devotools as dt
 
@@ -284,6 +285,33 @@ def test_everything_fits_and_has_a_name(open_app, sections, width):
     assert box["width"] > 450
     assert box["height"] > 300
     assert re.fullmatch(r"section_0.png: \d+ nuclei outlined", stage.get_attribute("aria-label"))
+
+
+DARK = """() => {
+  const dark = {
+    'layout-color0': '#111', 'layout-color1': '#212121', 'layout-color2': '#424242',
+    'ui-font-color0': '#fff', 'ui-font-color1': '#fff', 'ui-font-color2': '#fffb',
+    'content-font-color1': '#fff', 'widgets-color': '#fff', 'widgets-label-color': '#fff',
+    'widgets-input-color': '#fff', 'widgets-input-background-color': '#424242'};
+  for (const part of [document.documentElement, document.body])
+    for (const [name, value] of Object.entries(dark)) part.style.setProperty(`--jp-${name}`, value);
+  document.body.style.background = '#111';
+  document.body.style.color = '#fff';
+}"""
+COLOURS = """all => all.map(one => {
+  const style = getComputedStyle(one);
+  return [style.color, style.backgroundColor];
+})"""
+
+
+def test_everything_is_legible_in_a_notebook_of_the_dark_theme(filled):
+    """Lesson 5 shows the app in JupyterLab, whose dark themes give these colours."""
+    filled.evaluate(DARK)
+    assert filled.evaluate(FAINT, "button:disabled") == []
+    fields = filled.locator(".dt-app .widget-text input, .dt-app select")
+    colours = fields.evaluate_all(COLOURS)
+    assert colours
+    assert {tuple(pair) for pair in colours} == {("rgb(26, 26, 26)", "rgb(255, 255, 255)")}
 
 
 def test_without_the_token_nobody_comes_in(server):

@@ -313,6 +313,28 @@ def test_two_pages_do_not_write_over_each_other(folder):
     assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 27
 
 
+def test_undo_after_coming_back_takes_nothing_of_others_away(folder):
+    ours, theirs = annotator(folder), annotator(folder)
+    dab(ours, 10, 20, 1)
+    press(ours, "next")
+    theirs.show_number(0)
+    dab(theirs, 40, 30, 2)
+    press(ours, "previous")
+    assert not ours.canvas.can_undo  # our stroke is not the last one any more
+    press(ours, "undo")
+    assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 18
+
+
+def test_more_nuclei_than_numbers_are_told(folder):
+    specks = np.zeros((514, 514), np.int32)
+    specks[::2, ::2] = np.arange(1, 257**2 + 1).reshape(257, 257)
+    write_image(folder / "pictures" / "a.png", specks > 0)
+    write_mask(folder / "data" / "masks" / "a.png", specks > 0)
+    made = annotator(folder)
+    assert "nuclei up to number 66,049; expected less than 65,534" in made.canvas.message
+    assert "cannot be used" in made.header.value
+
+
 def test_a_picture_without_its_mask_is_not_left_behind(folder, monkeypatch):
     def full(path, mask):
         raise cannot_write(path, OSError(28, "No space left on device"))

@@ -89,6 +89,22 @@ def test_too_many_pieces_in_one_picture_do_not_keep_the_others_waiting(app, monk
     app.choose.open_folder.click()
     assert all(picture.probability for picture in app.session.good)
     assert "3 pieces at threshold" in app.messages.value
+    assert counts(app) == ["too many", "1", "failed"]
+    assert "smallest area" in app.choose.list.notes["1"]
+    app.choose.list.selected = 2
+    assert app.canvas.label == "b.png: 1 nucleus outlined"
+    _, made = app._make_zip()
+    with zipfile.ZipFile(io.BytesIO(made)) as file:
+        rows = file.read("images.csv").decode().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["failed", "ok", "failed"]
+
+
+def test_a_picture_that_has_gone_is_told_and_the_other_stays(filled, tmp_path):
+    (tmp_path / "sub" / "b.png").unlink()
+    filled.choose.list.selected = 2
+    assert "b.png" in filled.messages.value
+    assert (filled.picture.name, filled.choose.list.selected) == ("a.png", 1)
+    assert filled.canvas.label == "a.png: 3 nuclei outlined"
 
 
 def test_numbering_a_large_picture_says_that_it_takes_a_while(filled, monkeypatch):

@@ -453,6 +453,28 @@ def test_zip_holds_corrections_outlines_and_settings(one, tmp_path):
     assert settings["command"].endswith("--pixel-size 0.5 --threshold 0.6 --rois")
 
 
+def test_a_picture_that_is_opened_again_is_read_again(one, tmp_path):
+    app, picture = one
+    app.table(picture)
+    app.remove(picture)
+    write_image(tmp_path / "discs.png", picture_of(draw_discs()) / 2)
+    again = app.add(tmp_path / "discs.png")
+    app.run()
+    assert app.image(again).max() < 0.6
+
+
+def test_a_picture_whose_file_has_gone_is_a_row_of_the_zip(one, tmp_path):
+    app, picture = one
+    write_image(tmp_path / "b.png", picture_of(draw_discs()))
+    app.add(tmp_path / "b.png")
+    app.run()
+    picture.path.unlink()
+    made = unzip(app, tmp_path)
+    rows = pd.read_csv(made / "images.csv")
+    assert rows["status"].tolist() == ["failed", "ok"]
+    assert "discs.png" in rows["error"][0]
+
+
 def test_picture_without_nuclei_has_no_outlines_but_everything_else(app, tmp_path):
     write_image(tmp_path / "flat.png", np.full((32, 32), 0.2))
     app.add(tmp_path / "flat.png")

@@ -1,6 +1,7 @@
 """Canvas and controls, the Python side: what is said to the browser, and what is heard."""
 
 import io
+import time
 import zlib
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from devotools import InputError, stretch_contrast
 from devotools.ui.canvas.widget import UNCHANGED, Canvas
+from devotools.ui.controls.button import QUEUED, CalmButton
 from devotools.ui.controls.download import Download
 from devotools.ui.controls.slider import Slider
 from devotools.ui.controls.table import Table
@@ -229,6 +231,97 @@ def test_too_large_a_file_is_refused_before_it_is_sent(upload, said):
     assert upload.arrived == []
 
 
+def test_what_was_said_of_another_picture_is_refused(said):
+    """It was drawn before the page had heard of the next one."""
+    heard = []
+    canvas = Canvas(dict.fromkeys(("edit", "delete", "undo", "next"), lambda *of: heard.append(of)))
+    canvas.show(picture_of(draw_discs()), draw_discs(), "a.png")
+    ((first, _),) = said.of("scene")
+    canvas.show(picture_of(draw_discs()), draw_discs(), "b.png")
+    content, buffers = stroke_of(np.ones((3, 3), bool), 1, 1, 4)
+    for kind in ("edit", "delete", "undo"):
+        hear(canvas, kind, buffers, **content, scene=first["scene"], version=first["version"])
+        assert "shown now. Draw it again" in canvas.message
+    assert heard == []
+    hear(canvas, "next", scene=first["scene"])
+    assert heard == [()]
+
+
+@pytest.mark.parametrize(("start", "number"), [((21, 21), 1), ((2, 2), 2)])
+def test_a_stroke_of_old_numbers_belongs_to_the_place_where_it_began(said, start, number):
+    heard = []
+    canvas = Canvas({"edit": lambda *of: heard.append(of), "delete": lambda *of: heard.append(of)})
+    before = draw_discs([(20, 20), (40, 44)])
+    canvas.show(picture_of(before), before, "a.png")
+    ((scene, _),) = said.of("scene")
+    after = np.where(before == before[20, 20], 0, before)  # the threshold took one away
+    after = np.where(after > 0, 1, 0) if number == 2 else np.where(before > 0, 1, 0)
+    canvas.update(after)
+    content, buffers = stroke_of(np.ones((3, 3), bool), *start, 2)
+    hear(canvas, "edit", buffers, **content, start=list(start), version=scene["version"])
+    ((region, given),) = heard
+    assert given == number
+    labels = after.copy()
+    labels[region.box][region.mask] = given
+    canvas.update(labels)
+    patch, (packed,) = said.of("patch")[-1]
+    assert patch["version"] > scene["version"] + 1
+    values = np.frombuffer(zlib.decompress(packed), "<u2").reshape(patch["height"], -1)
+    rows, columns = start[0] - patch["row"], start[1] - patch["col"]
+    assert (values[rows : rows + 3, columns : columns + 3] == given).all()
+    hear(canvas, "delete", id=2, version=scene["version"])
+    assert "Press Delete again" in canvas.message
+    assert len(heard) == 1
+
+
+def test_numbers_beyond_sixteen_bits_are_refused(said):
+    canvas = Canvas({"edit": lambda *_: None})
+    canvas.show(picture_of(draw_discs()), draw_discs(), "a.png")
+    content, buffers = stroke_of(np.ones((3, 3), bool), 1, 1, 65_536)
+    hear(canvas, "edit", buffers, **content)
+    assert "expected 65,534 at most" in canvas.message
+    assert len(said.of("scene")) == 2  # which takes the stroke off the page
+
+
+def test_a_press_that_waited_behind_another_is_passed_over():
+    pressed = []
+    button = CalmButton()
+    button.on_click(lambda _: pressed.append(time.sleep(0.1)))
+    for _ in range(2):  # a double click: the second waits until the first is done
+        button._handle_button_msg(button, {"event": "click"}, [])
+    assert len(pressed) == 1
+    time.sleep(2 * QUEUED)
+    button._handle_button_msg(button, {"event": "click"}, [])
+    assert len(pressed) == 2
+
+
+def test_a_file_that_the_browser_cannot_read_is_told(upload, said):
+    hear(upload, "begin", name="folder", size=5)
+    hear(upload, "broken", why="NotReadableError")
+    hear(upload, "begin", name="b.png", size=1)
+    hear(upload, "piece", [b"x"])
+    hear(upload, "end")
+    assert [name for name, _ in upload.refused] == ["folder"]
+    assert upload.arrived == [(b"x", "b.png")]
+    assert len(said) == 5
+
+
+def test_a_name_that_no_disk_takes_is_told(upload, said):
+    name = f"{'é' * 200}.png"
+    hear(upload, "begin", name=name, size=5)
+    assert said == [({"type": "answer", "go": False}, ())]
+    assert [name for name, _ in upload.refused] == [name]
+
+
+def test_a_download_that_fails_frees_the_button(said):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        hear(Download(full), "want")
+    assert said == [({"type": "nothing"}, ())]
+
+
 def test_file_that_cannot_be_written_is_told_and_the_next_goes_on(upload, tmp_path, said):
     hear(upload, "begin", name="a.png", size=5)
     (tmp_path / "a.png").unlink()
@@ -260,8 +353,8 @@ def test_download_of_nothing_frees_the_button(said):
 
 def test_table_tells_of_the_delete_key():
     pressed = []
-    table = Table(on_delete=lambda: pressed.append(True))
-    hear(table, "delete")
+    table = Table(on_delete=pressed.append)
+    hear(table, "delete", id=3)
     hear(table, "other")
-    assert pressed == [True]
+    assert pressed == [3]
     assert Slider(value=0.3).value == 0.3

@@ -70,7 +70,7 @@ class LabelFolder:
             return None
         names = (f"stored labels of {self.files[number].name!r}", "picture")
         check_same_shape(labels, self.image(number), names)
-        if labels.max() > MAX_ID:
+        if labels.max() >= MAX_ID:
             labels = relabel_sequential(labels)[0]
         return labels.astype(np.int32)
 
@@ -83,6 +83,11 @@ class LabelFolder:
     def is_labelled(self, number: int) -> bool:
         """Whether a mask of this picture is stored."""
         return self._stored("masks", number) is not None
+
+    def count_labelled(self) -> int:
+        """Of how many pictures a mask is stored."""
+        masks = {path.stem for path in (self.out / "masks").glob("*.*")}
+        return sum(file.stem in masks for file in self.files)
 
     def save(self, number: int, labels: np.ndarray) -> None:
         """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo.

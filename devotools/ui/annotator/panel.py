@@ -12,12 +12,14 @@ from devotools._validate import InputError
 from devotools.model import ResNet18FPN, load_model
 from devotools.predict import label_nuclei, predict_probability
 from devotools.ui.canvas.region import Region, region_of
-from devotools.ui.canvas.widget import Canvas
+from devotools.ui.canvas.widget import MAX_ID, Canvas
+from devotools.ui.controls.button import CalmButton
 
 from .folder import LabelFolder
 from .history import History
 
 UNSAVED = "NOT saved"
+HISTORIES = 10  # pictures whose strokes can be taken back
 
 
 def annotate(
@@ -63,6 +65,7 @@ class Annotator(widgets.VBox):
         self.number = folder.last()
         self.labels = np.zeros((1, 1), np.int32)
         self._histories: dict[int, History] = {}
+        self._stamps: dict[int, tuple[int, int] | None] = {}  # what each history goes on from
         self._state, self._usable, self._seen = "", False, None
         self.canvas = Canvas(
             {
@@ -93,7 +96,7 @@ class Annotator(widgets.VBox):
         }
         self.buttons = {}
         for text, act in words.items():
-            button = widgets.Button(description=text, layout={"width": "auto", "flex": "0 0 auto"})
+            button = CalmButton(description=text, layout={"width": "auto", "flex": "0 0 auto"})
             button.on_click(lambda _, act=act: self._guarded(act))
             self.buttons[text] = button
         return list(self.buttons.values())
@@ -104,6 +107,10 @@ class Annotator(widgets.VBox):
         """Show the picture of this number, from 0, with what is stored or proposed."""
         self.number, self._usable = number, False
         self._seen = self.folder.stamp(number)
+        if self._stamps.get(number, self._seen) != self._seen:  # somebody else has drawn meanwhile
+            self._histories.pop(number, None)
+        for old in list(self._histories)[:-HISTORIES]:
+            del self._histories[old]
         name = self.folder.files[number].name
         try:
             image = self.folder.image(number)
@@ -123,12 +130,22 @@ class Annotator(widgets.VBox):
         stored = self.folder.labels(self.number)
         if stored is not None:
             self._state = "saved"
-            return stored
+            return self._few_enough(stored)
         if self._model is None:
             self._state = "nothing drawn yet"
             return np.zeros(image.shape, np.int32)
         self._state = "proposal of the model, not saved"
-        return label_nuclei(predict_probability(self._model, image, scale=self._scale))
+        probability = predict_probability(self._model, image, scale=self._scale)
+        return self._few_enough(label_nuclei(probability))
+
+    def _few_enough(self, labels: np.ndarray) -> np.ndarray:
+        if labels.max() >= MAX_ID:  # one number stays for a new nucleus
+            raise InputError(
+                f"{self.folder.files[self.number].name!r} has nuclei up to number "
+                f"{labels.max():,}; expected less than {MAX_ID:,}. Remove the specks of its mask "
+                "first, for example with skimage.morphology.remove_small_objects."
+            )
+        return labels
 
     def go(self, way: int) -> None:
         """Show the next picture, or with -1 the one before; after the last comes the first.
@@ -156,9 +173,9 @@ class Annotator(widgets.VBox):
         self._history.do(self.labels, region, number)
         self._save()
 
-    def _delete(self) -> None:
-        mask = self.labels == self.canvas.selected
-        if not self.canvas.selected or not mask.any():
+    def _delete(self, number: int) -> None:
+        mask = self.labels == number
+        if not number or not mask.any():
             raise InputError(
                 "no nucleus is selected; expected one to delete. Choose the tool Select and click "
                 "it, or use the eraser."
@@ -193,12 +210,13 @@ class Annotator(widgets.VBox):
                 )
             self.folder.save(self.number, self.labels)
             self._state, self._seen = "saved", self.folder.stamp(self.number)
+            self._stamps[self.number] = self._seen
         finally:
             self._refresh()
 
     def _refresh(self) -> None:
         total = len(self.folder)
-        labelled = sum(self.folder.is_labelled(number) for number in range(total))
+        labelled = self.folder.count_labelled()
         name = escape(self.folder.files[self.number].name)
         self.header.value = (
             f'<span role="status"><b>{name}</b>, picture {self.number + 1} of {total}: '

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from devotools._validate import InputError
 from devotools.images import IMAGE_SUFFIXES
 from devotools.model import SHIPPED
+from devotools.ui.controls.button import CalmButton
 from devotools.ui.controls.table import Table
 from devotools.ui.controls.upload import Upload
 
@@ -21,6 +22,7 @@ WEIGHTS = ".safetensors"
 EXAMPLES = {"pixel_size_um": "0.12 (micrometres)", "nucleus_size": "40 (pixels)"}
 AS_IT_IS = ("model", "states")  # settings that are no numbers in a field of text
 WIDE = {"layout": {"width": "auto"}, "style": {"description_width": "8.5em"}}
+TOO_MANY = "More pieces than can be numbered: raise the smallest area, or the threshold."
 
 
 class Choose(widgets.VBox):
@@ -62,7 +64,7 @@ class Choose(widgets.VBox):
             height="190px",
         )
         self.list.observe(lambda change: change.new and on_open(change.new - 1), "selected")
-        self.remove = widgets.Button(
+        self.remove = CalmButton(
             description="Remove the picture shown", layout={"width": "auto"}, disabled=True
         )
         parts = [_heading("Pictures"), self.upload, self.examples, *self._folder_part()]
@@ -179,9 +181,12 @@ class Choose(widgets.VBox):
 
     def show_list(self, current: int | None = None) -> None:
         """Bring the list of pictures up to date; ``current`` (from 0) is the one shown."""
-        counts = {id(picture): str(count) for picture, count in self._session.counts()}
+        known = {id(picture): count for picture, count in self._session.counts()}
+        counts = {key: "too many" if count is None else str(count) for key, count in known.items()}
         pictures = list(enumerate(self._session.pictures, start=1))
-        self.list.notes = {str(n): p.error for n, p in pictures if p.error}
+        too_many = {key for key, count in known.items() if count is None}
+        notes = {n: TOO_MANY if id(p) in too_many else p.error for n, p in pictures}
+        self.list.notes = {str(n): note for n, note in notes.items() if note}
         self.list.rows = [
             [n, p.name, "failed" if p.error else counts.get(id(p), "…")] for n, p in pictures
         ]

@@ -15,7 +15,7 @@ from devotools.ui.canvas.region import Region
 from devotools.ui.canvas.widget import MAX_ID
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two strokes alike are two
 class Delete:
     """Nuclei that lie by at least half of their area in ``region`` are none."""
 
@@ -30,7 +30,7 @@ class Delete:
         labels[np.append(gone, np.zeros(labels.max() + 1 - len(gone), bool))[labels]] = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Erase:
     """The pixels of ``region`` belong to no nucleus."""
 
@@ -41,7 +41,7 @@ class Erase:
         labels[self.region.box][self.region.mask] = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Paint:
     """The free pixels of ``region`` are a new nucleus, or more of the one at ``anchor``.
 

@@ -86,7 +86,7 @@ class App(widgets.VBox):
         for slider in (self.threshold, self.min_area):
             slider.observe(self._slide, "value")
         self.table = Table(
-            on_delete=lambda: self._guarded(self._delete),
+            on_delete=lambda number: self._guarded(lambda: self._delete(number)),
             caption="Nuclei of the picture shown",
             empty="No nucleus.",
             height="clamp(170px, calc(100vh - 420px), 700px)",
@@ -152,9 +152,15 @@ class App(widgets.VBox):
 
     def open_number(self, number: int) -> None:
         """Show the picture of this number in the list, from 0."""
-        if number != self._number and not self.session.pictures[number].error:
-            self._number = number
+        if number == self._number or self.session.pictures[number].error:
+            return
+        before, self._number = self._number, number
+        try:
             self._show_picture()
+        except InputError as error:  # its file has gone, or it has too many pieces
+            self._number = before
+            self.choose.list.selected = 0 if before is None else before + 1
+            self.say(str(error))
 
     def _go(self, way: int) -> None:
         usable = [n for n, p in enumerate(self.session.pictures) if not p.error]
@@ -239,7 +245,7 @@ class App(widgets.VBox):
             table = self.session.table(self.picture)
             self.areas.value = area_chart(table, self.session.pixel_size(self.picture))
         if shown == "Series":
-            counts = list(self.session.counts())
+            counts = [(p, count) for p, count in self.session.counts() if count is not None]
             at = [n for n, (picture, _) in enumerate(counts) if picture is self.picture]
             self.series.value = series_chart(
                 [p.name for p, _ in counts], [c for _, c in counts], at[0] if at else -1
@@ -272,9 +278,9 @@ class App(widgets.VBox):
         finally:
             self._after_correction()
 
-    def _delete(self) -> None:
+    def _delete(self, number: int) -> None:
         if self.picture is not None:
-            self.session.delete(self.picture, self.canvas.selected)
+            self.session.delete(self.picture, number)
             self._after_correction()
 
     def _step(self, way: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from devotools._validate import InputError
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
 from devotools.pipeline import (
@@ -70,10 +71,13 @@ def write_results(
 def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> Outcome:
     if picture.error:
         return Outcome(picture.name, None, picture.seconds, picture.error)
-    labels = session.labels(picture)
+    try:
+        labels, image = session.labels(picture), picture.read()
+    except InputError as error:  # too many pieces, or its file has gone
+        return Outcome(picture.name, None, picture.seconds, str(error))
     write_labels(out / "labels" / f"{name}.tif", labels)
     overlay = out / "overlays" / f"{name}.png"
-    write_overlay(overlay, picture.read(), labels, session.states_by_label(picture))
+    write_overlay(overlay, image, labels, session.states_by_label(picture))
     if labels.any():
         export_rois(labels, out / "rois" / f"{name}.zip")
     nuclei = session.table(picture)

@@ -139,6 +139,8 @@ class Session:
         """Take a picture out of the session; its file stays where it was, unless uploaded."""
         self.pictures.remove(picture)
         self._forget(picture)
+        if self._image[0] == picture.path:
+            self._image = (None, None)  # opened again, the file may be another
         if picture.path.is_relative_to(self._workspace):
             picture.path.unlink(missing_ok=True)
 
@@ -307,7 +309,7 @@ class Session:
     def _key(self, picture: Picture) -> tuple[Any, ...]:
         """What the nuclei of a picture follow from."""
         settings = replace(self.settings, states=False)
-        return settings, picture.probability, tuple(map(id, picture.corrections.done))
+        return settings, picture.probability, tuple(picture.corrections.done)
 
     def _measured(self, picture: Picture) -> pd.DataFrame:
         key = self._key(picture)
@@ -319,11 +321,18 @@ class Session:
             self._tables[picture.name] = kept = (key, table)
         return kept[1]
 
-    def counts(self) -> Iterator[tuple[Picture, int]]:
-        """The number of nuclei of each picture that the network has seen, in order."""
+    def counts(self) -> Iterator[tuple[Picture, int | None]]:
+        """The number of nuclei of each picture that the network has seen, in order.
+
+        None where they are too many to be numbered.
+        """
         for picture in self.good:
             if picture.probability is not None:
-                yield picture, len(self._measured(picture))
+                try:
+                    count = len(self._measured(picture))
+                except InputError:
+                    count = None
+                yield picture, count
 
     # --- corrections -------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ class CanvasWidget {
     this.build(element);
     this.view = new View(this.canvas);
     this.listen();
-    this.refresh();
+    this.showStates();
+    this.showSelected();
     model.send({ type: "hello" });
   }
 
@@ -54,7 +55,7 @@ class CanvasWidget {
     }
     this.beginGroup();
     this.size = this.slider("Size", 1, 60, "brush", "Brush radius in pixels");
-    this.remove = this.button("Delete", "Delete the selected nucleus (Delete)", () => this.say("delete"));
+    this.remove = this.button("Delete", "Delete the selected nucleus (Delete)", () => this.sayDelete());
     this.undo = this.button("Undo", "Undo (Ctrl Z)", () => this.say("undo"));
     this.redo = this.button("Redo", "Redo (Ctrl Y)", () => this.say("redo"));
     this.beginGroup();
@@ -126,9 +127,14 @@ class CanvasWidget {
   // --- to and from Python ---------------------------------------------------------------------
 
   say(type, content = {}, buffers = []) {
-    this.model.send({ type, ...content }, undefined, buffers);
+    const { scene, version } = this; // of what is on the screen: Python may be ahead
+    this.model.send({ type, scene, version, ...content }, undefined, buffers);
     this.asked += 1;
     if (this.asked === 1) this.waitForAnswer();
+  }
+
+  sayDelete() {
+    this.say("delete", { id: this.model.get("selected") });
   }
 
   // Python may have ended, and a page does not notice: each word of ours is answered by "heard".
@@ -156,9 +162,13 @@ class CanvasWidget {
       this.waitForAnswer();
       return;
     }
-    this.work = this.work.then(async () => {
+    const show = async () => {
       if (message.type === "scene") await this.showScene(message, buffers);
       if (message.type === "patch") await this.showPatch(message, buffers);
+    };
+    this.work = this.work.then(show).catch((error) => {
+      console.error(error);
+      this.tell(`This picture cannot be drawn here (${error.message}). Reload the page, or take a smaller picture.`);
     });
   }
 
@@ -168,13 +178,17 @@ class CanvasWidget {
     const same = this.view.labels && message.name === this.name;
     this.stroke = null;
     this.name = message.name;
+    this.scene = message.scene;
+    this.version = message.version;
     this.view.cross = null;
     this.view.setScene(picture, new Labels(message.height, message.width, ids), same);
     this.canvas.dataset.scene = message.name;
   }
 
   async showPatch(box, [packed]) {
+    if (!this.view.labels) return; // the scene that is on its way has it already
     const values = new Uint16Array(await unpack(packed));
+    this.version = box.version;
     this.view.labels.patch(box, values);
     if (this.stroke) this.stroke.putOn();
     this.view.paintAll();
@@ -199,6 +213,7 @@ class CanvasWidget {
     if (tool === "fill") return this.fill(row, col);
     if (tool === "polygon") return this.corner(at);
     this.stroke = new Stroke(labels, tool === "erase" ? 0 : labels.at(row, col) || labels.next());
+    this.stroke.start = [row, col];
     this.last = at;
     this.stroke.dab(at.row, at.col, this.model.get("brush"));
     this.repaint();
@@ -214,7 +229,7 @@ class CanvasWidget {
     const { stroke } = this;
     this.stroke = null;
     if (!stroke || !stroke.places.length) return;
-    this.say("edit", { id: stroke.id, ...stroke.box }, [stroke.bits().buffer]);
+    this.say("edit", { id: stroke.id, start: stroke.start ?? [-1, -1], ...stroke.box }, [stroke.bits().buffer]);
     if (stroke.id && this.model.get("selected") !== stroke.id) this.set("selected", stroke.id);
     this.view.paintAll();
   }
@@ -258,8 +273,9 @@ class CanvasWidget {
     const corners = this.view.corners.splice(0);
     if (corners.length < 3) return this.tell("A polygon wants three corners or more.");
     const { labels } = this.view;
-    const start = labels.at(Math.round(corners[0].row), Math.round(corners[0].col));
-    this.stroke = new Stroke(labels, start || labels.next());
+    const first = [Math.round(corners[0].row), Math.round(corners[0].col)];
+    this.stroke = new Stroke(labels, labels.at(...first) || labels.next());
+    this.stroke.start = first;
     this.stroke.polygon(corners);
     this.repaint();
     this.end();
@@ -386,7 +402,9 @@ class CanvasWidget {
   measure(event) {
     const since = event.timeStamp;
     this.view.draw(() => {
-      (this.canvas.paintTimes ??= []).push(performance.now() - since);
+      const times = (this.canvas.paintTimes ??= []);
+      times.push(performance.now() - since);
+      if (times.length > 10000) times.splice(0, 5000);
     });
   }
 
@@ -418,7 +436,7 @@ class CanvasWidget {
     else if (key === "-") this.view.zoomBy(1 / 1.4);
     else if (key === "0") this.view.fit();
     else if (key === "n") this.selectNext(event.shiftKey ? -1 : 1);
-    else if (key === "delete" || key === "backspace") this.say("delete");
+    else if (key === "delete" || key === "backspace") this.sayDelete();
     else if (key === "escape") this.giveUp();
     else if (key === " ") this.spaceHeld = true;
     else if (steps[key]) this.moveCross(...steps[key], event.shiftKey ? 10 : 1);

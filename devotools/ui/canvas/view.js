@@ -27,6 +27,7 @@ class View {
   }
 
   setScene(picture, labels, keepPlace) {
+    if (this.picture !== picture) this.picture?.close(); // else it keeps its memory
     this.picture = picture;
     this.labels = labels;
     this.overlay.width = labels.width;

@@ -28,10 +28,12 @@ class Canvas(anywidget.AnyWidget):
     """A picture with outlines over it, to zoom, point at and paint on.
 
     ``on`` gives a function for each kind of event that the owner wants to hear of: ``edit(region,
-    number)`` when a stroke has ended (0 erases), ``delete()``, ``undo()``, ``redo()``, ``next()``
-    and ``previous()``. The stroke is on the screen already; the owner calls :meth:`update` with
-    the labels that hold from now on, and what differs is sent. An
-    :class:`~devotools._validate.InputError` of such a function becomes the ``message``.
+    number)`` when a stroke has ended (0 erases), ``delete(number)``, ``undo()``, ``redo()``,
+    ``next()`` and ``previous()``. The stroke is on the screen already; the owner calls
+    :meth:`update` with the labels that hold from now on, and what differs is sent. An
+    :class:`~devotools._validate.InputError` of such a function becomes the ``message``. What a page
+    says of a picture, or of numbers, that have changed before it was heard is refused, or read anew
+    from the place where the stroke began.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class Canvas(anywidget.AnyWidget):
         self._name = ""
         self._png = b""
         self._shown: np.ndarray | None = None  # what the browser has, (H, W) uint16
+        self._scene = self._version = 0  # which picture that is, and which numbering
         self.on_msg(self._receive)
 
     def show(self, image: np.ndarray, labels: np.ndarray, name: str) -> None:
@@ -75,6 +78,7 @@ class Canvas(anywidget.AnyWidget):
         image, labels = check_image(image), check_labels(labels)
         check_same_shape(image, labels, ("image", "labels"))
         self._png, self._name = _png_of(image), name
+        self._scene += 1
         self._shown = labels.astype(np.uint16)
         self.selected = 0
         self._describe()
@@ -94,7 +98,9 @@ class Canvas(anywidget.AnyWidget):
             self._shown = labels.astype(np.uint16)
             height, width = box.mask.shape
             place = {"row": box.row, "col": box.col, "height": height, "width": width}
-            self.send({"type": "patch", **place}, [zlib.compress(values.tobytes(), 1)])
+            self._version += 1
+            patch = {"type": "patch", "version": self._version, **place}
+            self.send(patch, [zlib.compress(values.tobytes(), 1)])
         if selected is not None:
             self.selected = _most_of(labels[selected], of=int(selected.sum()))
         self._describe()
@@ -108,7 +114,8 @@ class Canvas(anywidget.AnyWidget):
             height, width = self._shown.shape
             packed = zlib.compress(self._shown.astype("<u2").tobytes(), 1)
             scene = {"type": "scene", "name": self._name, "height": height, "width": width}
-            self.send(scene, [self._png, packed])
+            known = {"scene": self._scene, "version": self._version}
+            self.send(scene | known, [self._png, packed])
 
     def _receive(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         kind = content.get("type")
@@ -123,23 +130,62 @@ class Canvas(anywidget.AnyWidget):
 
     def _do(self, kind: str, content: dict[str, Any], buffers: list[Any]) -> None:
         self.message = ""
+        late = content.get("version", self._version) != self._version
         try:
+            elsewhere = content.get("scene", self._scene) != self._scene
+            if elsewhere and kind in ("edit", "delete", "undo", "redo"):
+                raise InputError(
+                    "the picture changed before this was heard; expected a stroke on "
+                    f"{self._name!r}, which is shown now. Draw it again."
+                )
             if kind == "edit":
-                self._on["edit"](*self._read_edit(content, buffers))
+                self._on["edit"](*self._read_edit(content, buffers, late))
+            elif kind == "delete":
+                self._on["delete"](self._number_to_delete(content, late))
             else:
                 self._on[kind]()
         except InputError as error:
             self.message = str(error)
 
-    def _read_edit(self, content: dict[str, Any], buffers: list[Any]) -> tuple[Region, int]:
-        """The region and the number of a stroke; what the browser has is brought up to date."""
+    def _number_to_delete(self, content: dict[str, Any], late: bool) -> int:
+        if late:
+            raise InputError(
+                "the nuclei got new numbers before this was heard; expected the number of one that "
+                "is shown. Press Delete again."
+            )
+        return int(content.get("id", self.selected))
+
+    def _read_edit(
+        self, content: dict[str, Any], buffers: list[Any], late: bool
+    ) -> tuple[Region, int]:
+        """The region and the number of a stroke; what the browser has is brought up to date.
+
+        Where numbers have changed meanwhile it is that of the nucleus in which the stroke began,
+        or a new one.
+        """
+        number = content["id"]
+        if late and number:
+            row, col = content.get("start", (-1, -1))
+            if not (0 <= row < self._shown.shape[0] and 0 <= col < self._shown.shape[1]):
+                self._send_scene()  # which takes it off the page
+                raise InputError(
+                    "the nuclei got new numbers before this was heard; expected a stroke that "
+                    "begins in the picture. Draw it again."
+                )
+            number = int(self._shown[row, col]) or int(self._shown.max()) + 1
+        if number > MAX_ID:
+            self._send_scene()
+            raise InputError(
+                f"this would be nucleus {number:,}; expected {MAX_ID:,} at most. Remove small ones."
+            )
         height, width = content["height"], content["width"]
         bits = np.frombuffer(buffers[0], np.uint8)
         mask = np.unpackbits(bits, count=height * width, bitorder="little").astype(bool)
         region = Region(content["row"], content["col"], mask.reshape(height, width))
         region.check_inside(self._shown.shape)
-        self._shown[region.box][region.mask] = content["id"]
-        return region, content["id"]
+        # where a patch crossed the stroke nobody knows what the page has: it will be told
+        self._shown[region.box][region.mask] = UNCHANGED if late else number
+        return region, number
 
 
 def _most_of(numbers: np.ndarray, of: int) -> int:

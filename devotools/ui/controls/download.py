@@ -32,9 +32,13 @@ class Download(anywidget.AnyWidget):
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: list[Any]) -> None:
         if content.get("type") != "want":
             return
-        made = self._make()
+        made = None
+        try:
+            made = self._make()
+        finally:
+            if made is None:  # whatever happened: without an answer the button stays grey
+                self.send({"type": "nothing"})
         if made is None:
-            self.send({"type": "nothing"})
             return
         name, data = made
         self.send({"type": "file", "name": name, "kind": "application/zip"}, [data])

@@ -77,7 +77,7 @@ export default {
       const at = ids.findIndex((id) => rows.get(id) === event.target);
       const goals = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: ids.length - 1, Enter: at, " ": at };
       if (at < 0 || !(event.key in goals)) {
-        if (at >= 0 && event.key === "Delete") model.send({ type: "delete" });
+        if (at >= 0 && event.key === "Delete") model.send({ type: "delete", id: ids[at] });
         return;
       }
       event.preventDefault();

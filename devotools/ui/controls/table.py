@@ -17,7 +17,7 @@ class Table(anywidget.AnyWidget):
 
     Each of ``rows`` begins with its id, a whole number from 1, which is not shown. ``notes`` gives
     a sentence that stands below a row, by id; ``empty`` is shown where there is no row. With
-    ``names`` the first column is text, set to the left. ``on_delete`` is called when somebody
+    ``names`` the first column is text, set to the left. ``on_delete(id)`` is called when somebody
     presses Delete on a row.
     """
 
@@ -33,11 +33,11 @@ class Table(anywidget.AnyWidget):
     selected = traitlets.Int(0).tag(sync=True)
     height = traitlets.Unicode("auto").tag(sync=True)
 
-    def __init__(self, on_delete: Callable[[], None] = lambda: None, **traits: Any):
+    def __init__(self, on_delete: Callable[[int], None] = lambda _: None, **traits: Any):
         super().__init__(**traits)
         self._on_delete = on_delete
         self.on_msg(self._receive)
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: list[Any]) -> None:
         if content.get("type") == "delete":
-            self._on_delete()
+            self._on_delete(int(content.get("id", self.selected)))

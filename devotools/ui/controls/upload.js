@@ -35,20 +35,28 @@ export default {
     async function send(files) {
       input.disabled = true;
       bar.hidden = false;
-      for (const file of files) {
-        const { go } = await ask({ type: "begin", name: file.name, size: file.size });
-        if (!go) continue;
-        for (let at = 0; at < file.size; at += PIECE) {
-          bar.value = at / file.size;
-          const piece = await file.slice(at, at + PIECE).arrayBuffer();
-          await ask({ type: "piece" }, [piece]);
-        }
-        await ask({ type: "end" });
-      }
+      for (const file of files) await sendOne(file);
       bar.hidden = true;
       input.disabled = false;
       input.value = "";
       model.send({ type: "all" });
+    }
+
+    async function sendOne(file) {
+      const { go } = await ask({ type: "begin", name: file.name, size: file.size });
+      if (!go) return;
+      for (let at = 0; at < file.size; at += PIECE) {
+        bar.value = at / file.size;
+        let piece;
+        try {
+          piece = await file.slice(at, at + PIECE).arrayBuffer();
+        } catch (error) { // a folder, or a file that is locked or has gone
+          await ask({ type: "broken", why: error.message });
+          return;
+        }
+        await ask({ type: "piece" }, [piece]);
+      }
+      await ask({ type: "end" });
     }
 
     input.addEventListener("change", () => input.files.length && send([...input.files]));

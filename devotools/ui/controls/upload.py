@@ -17,9 +17,9 @@ class Upload(anywidget.AnyWidget):
 
     ``place(name)`` says where a file is to be written; ``on_file(path, name)`` is called for each
     that has arrived, ``on_refused(name, size)`` for each of more than ``limit`` bytes, of which
-    nothing is sent, ``on_failed(name, error)`` where one cannot be written, and ``on_all()`` after
-    the last. A file arrives in pieces of a megabyte, so
-    the limit of the server's messages does not matter.
+    nothing is sent, ``on_failed(name, error)`` where one cannot be read or written, and
+    ``on_all()`` after the last. A file arrives in pieces of a megabyte, so the limit of the
+    server's messages does not matter.
     """
 
     _esm = HERE / "upload.js"
@@ -61,6 +61,10 @@ class Upload(anywidget.AnyWidget):
                 path, self._path = self._path, None
                 if path is not None:
                     self._on_file(path, self._name)
+            elif kind == "broken" and self._path is not None:  # a folder, locked, or gone
+                self._path.unlink(missing_ok=True)
+                self._path = None
+                self._on_failed(self._name, OSError(f"the browser says: {content['why']}"))
         finally:
             self.send(answer)  # whatever happened: without it the page takes no further file
 
@@ -68,8 +72,14 @@ class Upload(anywidget.AnyWidget):
         if size > self.limit:
             self._on_refused(name, size)
             return False
-        self._path, self._name = self._place(name), name
-        self._path.write_bytes(b"")
+        self._name = name
+        try:
+            self._path = self._place(name)
+            self._path.write_bytes(b"")
+        except OSError as error:  # no room, or a name that is too long
+            self._path = None
+            self._on_failed(name, error)
+            return False
         return True
 
     def _write(self, piece: Any) -> None:
