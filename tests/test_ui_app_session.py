@@ -319,6 +319,25 @@ def test_many_steps_can_be_undone(one):
     assert app.table(picture)["label"].tolist() == [1, 2, 3]
 
 
+def test_an_answer_that_goes_on_from_the_last_is_that_from_the_beginning(one):
+    app, picture = one
+    rng = np.random.default_rng(0)
+    for step in range(40):
+        what = step % 5
+        if what == 3:
+            picture.corrections.undo()
+        elif what == 4:
+            picture.corrections.redo()
+        else:
+            row, col = rng.integers(0, 60, 2)
+            change = Paint(square(row, col)) if what else Erase(square(row, col))
+            picture.corrections.do(change)
+        labels = app.labels(picture)
+        labels[:] = 0  # whoever changes it changes a copy
+        expected = picture.corrections.apply(app._find(picture.probability))
+        np.testing.assert_array_equal(app.labels(picture), expected)
+
+
 def test_corrections_outlive_a_move_of_the_slider(one):
     """The numbers change with the threshold: what was deleted stays away by its place."""
     app, picture = one

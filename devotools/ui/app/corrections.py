@@ -100,13 +100,14 @@ class Corrections:
             return True
         return False
 
-    def apply(self, labels: np.ndarray) -> np.ndarray:
+    def apply(self, labels: np.ndarray, after: int = 0) -> np.ndarray:
         """The (H, W) label image with every step done to it; the argument stays as it was.
 
-        Nuclei keep their numbers, so a deleted one leaves a gap, and new ones are counted on.
+        Nuclei keep their numbers, so a deleted one leaves a gap, and new ones are counted on. The
+        first ``after`` steps are passed over: they have been done to ``labels`` already.
         """
         labels = check_labels(labels).copy()
-        for step in self.done:
+        for step in self.done[after:]:
             step.apply(labels)
         return labels
 

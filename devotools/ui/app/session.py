@@ -29,7 +29,7 @@ from devotools.predict import check_channels, label_nuclei, predict_scaled
 from devotools.ui.canvas.region import Region, region_of
 from devotools.ui.canvas.widget import MAX_ID
 
-from .corrections import Delete, step_for
+from .corrections import Delete, Step, step_for
 from .pictures import Picture, draw_examples, folder_pictures, free_name, resolve_inside, take_in
 
 
@@ -77,6 +77,7 @@ class Session:
         self._told: dict[str, tuple[Any, pd.DataFrame]] = {}
         self._classifier: ResNet18Classifier | None = None
         self._found: tuple[Any, np.ndarray] | None = None
+        self._corrected: tuple[Any, tuple[Step, ...], Any] = (None, (), None)
         self._image: tuple[Path | None, np.ndarray | None] = (None, None)
         self._temporary = tempfile.TemporaryDirectory(prefix="devotools_")
         self._workspace = Path(self._temporary.name)
@@ -267,7 +268,17 @@ class Session:
                 f"{self.settings.threshold:.2f}; expected {MAX_ID:,} at most. "
                 "Raise the smallest area."
             )
-        return picture.corrections.apply(found)
+        return self._correct(picture, found)
+
+    def _correct(self, picture: Picture, found: np.ndarray) -> np.ndarray:
+        """The nuclei after corrections; those of the last picture are kept, for the next step."""
+        steps = tuple(picture.corrections.done)
+        base, begun, labels = self._corrected
+        if base is not found or steps[: len(begun)] != begun:
+            begun, labels = (), found
+        labels = picture.corrections.apply(labels, after=len(begun))
+        self._corrected = (found, steps, labels)
+        return labels.copy()
 
     def _find(self, probability: Path) -> np.ndarray:
         """The nuclei before corrections; those of the last picture are kept."""
