@@ -110,8 +110,11 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def suited(arguments: argparse.Namespace) -> argparse.Namespace:
     """The arguments, without Muon where its products would take longer than all the rest."""
-    if arguments.muon and not has_fast_bfloat16(choose_device(arguments.device)):
-        print("no quick bfloat16 here, in which Muon works: AdamW trains everything (--muon 0)")
+    quick = has_fast_bfloat16(choose_device(arguments.device))
+    known = hasattr(torch.optim, "Muon")
+    if arguments.muon and not (quick and known):
+        lacking = "Muon in this torch (2.9 has it)" if quick else "quick bfloat16 for Muon"
+        print(f"there is no {lacking}: AdamW trains everything (--muon 0)")
         arguments.muon = 0.0
     return arguments
 
