@@ -532,6 +532,16 @@ def test_a_palette_may_be_transparent_too(put, bring, tmp_path, background):
     assert "is transparent in places" in reasons(bring())["bad.png"]
 
 
+@pytest.mark.parametrize("specks", [0, 1])
+def test_a_section_without_a_nucleus_may_be_a_jpeg(put, bring, tmp_path, specks):
+    empty = np.zeros_like(MASK)
+    empty[5, 5] = 255 * specks
+    put("empty", empty, ".jpg")
+    put("good")
+    assert bring(clean=True).refused == []
+    assert not read_mask(tmp_path / "out" / "masks" / "empty.png").any()
+
+
 def test_two_labels_are_a_label_image_in_a_jpeg_too(put, bring):
     two = np.where(label(LABELS > 0) == 1, 127, np.where(label(LABELS > 0) == 2, 255, 0))
     put("bad", two.astype(np.uint8), ".jpg")

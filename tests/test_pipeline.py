@@ -435,7 +435,17 @@ def test_only_what_moves_is_told(pictures, tmp_path, monkeypatch):
     os.symlink(tmp_path / "deep", tmp_path / "link")
     run("pictures", tmp_path / "link" / "out", network)
     assert network.seen == seen
+    (tmp_path / "both").mkdir()
+    for name in ("pictures", "deep"):  # together, and then the results alone
+        shutil.move(name, f"both/{name}")
+    run("both/pictures", "both/deep/out", network)
+    shutil.move("both/deep", "deep")
+    shutil.move("both/pictures", "pictures")
+    run("pictures", "deep/out", network)
+    shutil.move("deep/out", "out")
+    run("pictures", "out", network)
     (tmp_path / "pictures").rename(tmp_path / "others")
+    shutil.move("out", "deep/out")
     with pytest.raises(InputError, match=r"'\.\./\.\./others'"):
         run("others", "deep/out", network)
 

@@ -225,6 +225,14 @@ def test_two_pictures_of_one_name_can_be_told_apart(tmp_path):
         assert shown in text
 
 
+def test_an_apostrophe_opens_no_name(tmp_path):
+    reason = "the picture's size is 3/4 of '/home/jane/x/a.tif'"
+    row = {"image": "x.tif", "status": "failed", "nuclei": "", "error": reason}
+    page, text = read_report(write_results(tmp_path, [row], overlays=False))
+    assert "the picture's size is 3/4 of 'a.tif'" in page.text
+    assert "jane" not in text
+
+
 @pytest.mark.parametrize(
     "where", ["\\\\lab\\jane\\a.tif", "./../jane/a.tif", "p/../../jane/a.tif", "~/jane/a.tif"]
 )

@@ -111,6 +111,8 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
 def _check_two_levels(path: Path, grey: np.ndarray) -> None:
     """Refuse a label image that was saved as JPEG: its nuclei of low numbers would be cut away."""
     blobs, count = ndimage.label(ndimage.binary_opening(grey > RAGS, CROSS), CROSS)
+    if count < 2:
+        return
     middle, inside = (  # of each; of the numbers 1 and 2 the lower is half as bright
         ndimage.labeled_comprehension(
             grey, blobs, range(1, count + 1), partial(np.percentile, q=q), float, 0
@@ -118,7 +120,7 @@ def _check_two_levels(path: Path, grey: np.ndarray) -> None:
         for q in (50, 75)
     )
     flat = middle > 0.85 * inside  # no soft outline
-    if count > 1 and np.mean(flat & (inside < 0.6 * grey.max())) > 0.3:
+    if np.mean(flat & (inside < 0.6 * grey.max())) > 0.3:
         raise InputError(
             f"mask {str(path)!r} is a JPEG with areas of several brightnesses, a label image, it "
             "seems; expected one brightness for all nuclei. Save it as TIFF or PNG, which keep a "

@@ -382,7 +382,7 @@ def _range_of(path: Path, sections: list[_Section]) -> tuple[float, float] | Non
     for number, section in enumerate(sections):
         plane = _plane(_read(path, section, number), f"section {number} of {str(path)!r}")
         low, high = min(low, float(plane.min())), max(high, float(plane.max()))
-        step = math.ceil(math.sqrt(plane.size * len(sections) / SAMPLE))
+        step = max(1, math.ceil(math.sqrt(plane.size * len(sections) / SAMPLE)))
         sample.append(plane[::step, ::step].ravel())
     by_dtype = low >= 0 and (dtype.kind == "i" or high <= 1)
     return None if by_dtype else without_outliers(low, high, np.concatenate(sample))

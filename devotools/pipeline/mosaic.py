@@ -123,7 +123,7 @@ def open_pixels(path: Path) -> Iterator[Pixels]:
     """Open a large picture. A TIFF is mapped to memory; others are decoded at their own depth."""
     with one_sentence(f"{str(path)!r}"):
         array = _map_tiff(path) if is_tiff(path) else _decode(path)
-        step = math.ceil(math.sqrt(array.shape[0] * array.shape[1] / SAMPLE))
+        step = max(1, math.ceil(math.sqrt(array.shape[0] * array.shape[1] / SAMPLE)))
         few = array[::step, ::step]
         value_range = _value_range(_without_alpha(array), _without_alpha(few))
     sample = Pixels(few, value_range).grey(slice(None), slice(None))

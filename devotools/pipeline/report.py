@@ -399,7 +399,7 @@ def _without_folders(reason: str) -> str:
     def short(found: re.Match[str]) -> str:
         return found[1] + _plain(found[2].replace("\\\\", "\\")) + found[1]
 
-    return re.sub(r"""(['"])((?:(?!\1)[^\n])*[/\\](?:(?!\1)[^\n])+)\1""", short, reason)
+    return re.sub(r"""(?<!\w)(['"])((?:(?!\1)[^\n])*[/\\](?:(?!\1)[^\n])+)\1""", short, reason)
 
 
 # --- the sheet ---------------------------------------------------------------------------------

@@ -108,7 +108,8 @@ class Results:
             if name not in claimed and owners <= done | renamed:
                 with suppress(OSError):
                     twin = alike.get(_key(name))  # A.tif and a.tif are one file on many disks
-                    if twin is None or not (self.out / twin).samefile(self.out / name):
+                    known = twin is not None and (self.out / twin).exists()
+                    if not (known and (self.out / twin).samefile(self.out / name)):
                         (self.out / name).unlink()
 
     def away(self, jobs: Sequence[Job]) -> list[str]:

@@ -179,6 +179,7 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
     new = settings.to_dict() | seen
     try:
         old = json.loads((out / FILE).read_text(encoding="utf-8"))
+        stored = {key: old.get(key) for key in seen}
         typed = old.get("inputs")  # an earlier version kept them as they were typed
         if typed == list(inputs) or old.get("places") == new["places"]:
             old["pictures"] = new["pictures"]
@@ -186,6 +187,8 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         keys = [key for key in new if key != "places"]
         keys += [key for key in ("classify",) if key in old and key not in new]
         different = [key for key in keys if old.get(key) != new.get(key)]
+        if not different and stored != seen:  # moved, together or alone: next time perhaps again
+            write_settings(out, {key: old[key] for key in old if key != "inputs"} | seen)
         known = {key: old.get(key) for key in different}
     except FileNotFoundError:
         write_settings(out, new)
