@@ -313,6 +313,23 @@ def test_two_pages_do_not_write_over_each_other(folder):
     assert (read_labels(folder / "data" / "labels" / "a.tif") > 0).sum() == 27
 
 
+def test_looking_at_pictures_forgets_no_stroke(folder, monkeypatch):
+    monkeypatch.setattr("devotools.ui.annotator.panel.HISTORIES", 2)
+    made = annotator(folder)
+    dab(made, 10, 20, 1)
+    for _ in range(3):
+        press(made, "next")
+    assert made.number == 0
+    assert made.canvas.can_undo
+    for number in (1, 2):
+        made.show_number(number)
+        dab(made, 10, 20, 1)
+    made.show_number(0)
+    assert made.canvas.can_undo
+    made.show_number(1)
+    assert not made.canvas.can_undo  # two others have been looked at or drawn on since
+
+
 def test_undo_after_coming_back_takes_nothing_of_others_away(folder):
     ours, theirs = annotator(folder), annotator(folder)
     dab(ours, 10, 20, 1)

@@ -89,8 +89,8 @@ def test_too_many_pieces_in_one_picture_do_not_keep_the_others_waiting(app, monk
     app.choose.open_folder.click()
     assert all(picture.probability for picture in app.session.good)
     assert "3 pieces at threshold" in app.messages.value
-    assert counts(app) == ["too many", "1", "failed"]
-    assert "smallest area" in app.choose.list.notes["1"]
+    assert counts(app) == ["failed", "1", "failed"]
+    assert "Raise the smallest area" in app.choose.list.notes["1"]
     app.choose.list.selected = 2
     assert app.canvas.label == "b.png: 1 nucleus outlined"
     _, made = app._make_zip()

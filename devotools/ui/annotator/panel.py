@@ -109,8 +109,7 @@ class Annotator(widgets.VBox):
         self._seen = self.folder.stamp(number)
         if self._stamps.get(number, self._seen) != self._seen:  # somebody else has drawn meanwhile
             self._histories.pop(number, None)
-        for old in list(self._histories)[:-HISTORIES]:
-            del self._histories[old]
+        self._forget_old_strokes()
         name = self.folder.files[number].name
         try:
             image = self.folder.image(number)
@@ -167,6 +166,14 @@ class Annotator(widgets.VBox):
     @property
     def _history(self) -> History:
         return self._histories.setdefault(self.number, History())
+
+    def _forget_old_strokes(self) -> None:
+        used = {
+            n: history for n, history in self._histories.items() if history.done or history.undone
+        }
+        if self.number in used:
+            used[self.number] = used.pop(self.number)  # the latest stand last
+        self._histories = dict(list(used.items())[-HISTORIES:])
 
     def _edit(self, region: Region, number: int) -> None:
         self._check_alone()

@@ -22,7 +22,6 @@ WEIGHTS = ".safetensors"
 EXAMPLES = {"pixel_size_um": "0.12 (micrometres)", "nucleus_size": "40 (pixels)"}
 AS_IT_IS = ("model", "states")  # settings that are no numbers in a field of text
 WIDE = {"layout": {"width": "auto"}, "style": {"description_width": "8.5em"}}
-TOO_MANY = "More pieces than can be numbered: raise the smallest area, or the threshold."
 
 
 class Choose(widgets.VBox):
@@ -182,10 +181,10 @@ class Choose(widgets.VBox):
     def show_list(self, current: int | None = None) -> None:
         """Bring the list of pictures up to date; ``current`` (from 0) is the one shown."""
         known = {id(picture): count for picture, count in self._session.counts()}
-        counts = {key: "too many" if count is None else str(count) for key, count in known.items()}
+        reasons = {key: count for key, count in known.items() if isinstance(count, str)}
+        counts = {key: "failed" if key in reasons else str(count) for key, count in known.items()}
         pictures = list(enumerate(self._session.pictures, start=1))
-        too_many = {key for key, count in known.items() if count is None}
-        notes = {n: TOO_MANY if id(p) in too_many else p.error for n, p in pictures}
+        notes = {n: reasons.get(id(p), p.error) for n, p in pictures}
         self.list.notes = {str(n): note for n, note in notes.items() if note}
         self.list.rows = [
             [n, p.name, "failed" if p.error else counts.get(id(p), "…")] for n, p in pictures

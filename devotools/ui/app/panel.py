@@ -163,7 +163,8 @@ class App(widgets.VBox):
             self.say(str(error))
 
     def _go(self, way: int) -> None:
-        usable = [n for n, p in enumerate(self.session.pictures) if not p.error]
+        failed = self.choose.list.notes  # by number in the list, as text
+        usable = [n for n in range(len(self.session.pictures)) if str(n + 1) not in failed]
         if self._number in usable:
             at = usable.index(self._number) + way
             self.choose.list.selected = usable[at % len(usable)] + 1
@@ -245,7 +246,7 @@ class App(widgets.VBox):
             table = self.session.table(self.picture)
             self.areas.value = area_chart(table, self.session.pixel_size(self.picture))
         if shown == "Series":
-            counts = [(p, count) for p, count in self.session.counts() if count is not None]
+            counts = [(p, n) for p, n in self.session.counts() if isinstance(n, int)]
             at = [n for n, (picture, _) in enumerate(counts) if picture is self.picture]
             self.series.value = series_chart(
                 [p.name for p, _ in counts], [c for _, c in counts], at[0] if at else -1

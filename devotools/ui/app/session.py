@@ -202,6 +202,11 @@ class Session:
         ``progress`` is told how many are done, of how many, and the name of the next. A picture
         that the network cannot take gets its ``error``; the others go on.
         """
+        failed = [
+            name for name, (_, table) in self._tables.items() if isinstance(table, InputError)
+        ]
+        for name in failed:  # its file may have come back
+            del self._tables[name]
         for picture in self.pictures:
             if picture.no_room:  # by now there may be some
                 picture.error, picture.no_room = "", False
@@ -326,23 +331,29 @@ class Session:
         key = self._key(picture)
         kept = self._tables.get(picture.name)
         if kept is None or kept[0] != key:
-            table = measure_nuclei(
-                self.labels(picture), self.image(picture), pixel_size_um=self.pixel_size(picture)
-            )
+            try:
+                size = self.pixel_size(picture)
+                table = measure_nuclei(
+                    self.labels(picture), self.image(picture), pixel_size_um=size
+                )
+            except InputError as error:
+                table = error
             self._tables[picture.name] = kept = (key, table)
+        if isinstance(kept[1], InputError):
+            raise kept[1]
         return kept[1]
 
-    def counts(self) -> Iterator[tuple[Picture, int | None]]:
+    def counts(self) -> Iterator[tuple[Picture, int | str]]:
         """The number of nuclei of each picture that the network has seen, in order.
 
-        None where they are too many to be numbered.
+        Where they cannot be counted, the sentence that says why.
         """
         for picture in self.good:
             if picture.probability is not None:
                 try:
                     count = len(self._measured(picture))
-                except InputError:
-                    count = None
+                except InputError as error:
+                    count = str(error)
                 yield picture, count
 
     # --- corrections -------------------------------------------------------------------------

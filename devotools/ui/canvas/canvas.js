@@ -254,6 +254,7 @@ class CanvasWidget {
     const found = inside ? enclosed(labels, row, col) : null;
     if (!found) return this.tell("No outline encloses this place. Close the outline with the brush first.");
     this.stroke = new Stroke(labels, found.id);
+    this.stroke.start = found.start;
     for (const place of found.places) this.stroke.touch(Math.floor(place / labels.width), place % labels.width);
     this.repaint();
     this.end();

@@ -152,21 +152,21 @@ function enclosed(labels, row, col) {
   const start = row * width + col;
   const seen = new Uint8Array(width * height);
   const places = [start];
-  const rim = new Map();
+  const rim = new Map(); // of each nucleus around it: how often it was met, and where
   seen[start] = 1;
   for (let k = 0; k < places.length; k++) {
     const r = Math.floor(places[k] / width), c = places[k] % width;
     if (r === 0 || c === 0 || r === height - 1 || c === width - 1) return null;
     for (const near of [places[k] - width, places[k] + width, places[k] - 1, places[k] + 1]) {
-      if (ids[near] !== 0) rim.set(ids[near], (rim.get(ids[near]) ?? 0) + 1);
+      if (ids[near] !== 0) rim.set(ids[near], { count: (rim.get(ids[near])?.count ?? 0) + 1, near });
       else if (!seen[near]) {
         seen[near] = 1;
         places.push(near);
       }
     }
   }
-  const id = [...rim].sort((a, b) => b[1] - a[1])[0][0];
-  return { places, id };
+  const [id, { near }] = [...rim].sort((a, b) => b[1].count - a[1].count)[0];
+  return { places, id, start: [Math.floor(near / width), near % width] };
 }
 
 function widen(box, row, col) {

@@ -70,7 +70,8 @@ class Canvas(anywidget.AnyWidget):
         self._name = ""
         self._png = b""
         self._shown: np.ndarray | None = None  # what the browser has, (H, W) uint16
-        self._scene = self._version = 0  # which picture that is, and which numbering
+        self._scene = self._version = 0  # which picture that is, and after which patch
+        self._renumbered = 0  # the last patch that gave a number to another nucleus
         self.on_msg(self._receive)
 
     def show(self, image: np.ndarray, labels: np.ndarray, name: str) -> None:
@@ -95,10 +96,12 @@ class Canvas(anywidget.AnyWidget):
         if different.any():
             box = region_of(different)
             values = np.where(box.mask, labels[box.box], UNCHANGED).astype("<u2")
+            self._version += 1
+            if _passes_numbers_on(self._shown, labels):
+                self._renumbered = self._version
             self._shown = labels.astype(np.uint16)
             height, width = box.mask.shape
             place = {"row": box.row, "col": box.col, "height": height, "width": width}
-            self._version += 1
             patch = {"type": "patch", "version": self._version, **place}
             self.send(patch, [zlib.compress(values.tobytes(), 1)])
         if selected is not None:
@@ -141,14 +144,14 @@ class Canvas(anywidget.AnyWidget):
             if kind == "edit":
                 self._on["edit"](*self._read_edit(content, buffers, late))
             elif kind == "delete":
-                self._on["delete"](self._number_to_delete(content, late))
+                self._on["delete"](self._number_to_delete(content))
             else:
                 self._on[kind]()
         except InputError as error:
             self.message = str(error)
 
-    def _number_to_delete(self, content: dict[str, Any], late: bool) -> int:
-        if late:
+    def _number_to_delete(self, content: dict[str, Any]) -> int:
+        if content.get("version", self._version) < self._renumbered:
             raise InputError(
                 "the nuclei got new numbers before this was heard; expected the number of one that "
                 "is shown. Press Delete again."
@@ -166,13 +169,10 @@ class Canvas(anywidget.AnyWidget):
         number = content["id"]
         if late and number:
             row, col = content.get("start", (-1, -1))
-            if not (0 <= row < self._shown.shape[0] and 0 <= col < self._shown.shape[1]):
-                self._send_scene()  # which takes it off the page
-                raise InputError(
-                    "the nuclei got new numbers before this was heard; expected a stroke that "
-                    "begins in the picture. Draw it again."
-                )
-            number = int(self._shown[row, col]) or int(self._shown.max()) + 1
+            height, width = self._shown.shape
+            inside = 0 <= row < height and 0 <= col < width
+            under = int(self._shown[row, col]) if inside else 0
+            number = under or int(self._shown.max()) + 1
         if number > MAX_ID:
             self._send_scene()
             raise InputError(
@@ -186,6 +186,13 @@ class Canvas(anywidget.AnyWidget):
         # where a patch crossed the stroke nobody knows what the page has: it will be told
         self._shown[region.box][region.mask] = UNCHANGED if late else number
         return region, number
+
+
+def _passes_numbers_on(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a nucleus has a number now that another one had, or pixels of another one."""
+    here = (after > 0) & (before != after) & (before != UNCHANGED)
+    taken = np.unique(after[here])
+    return bool((before[here] > 0).any() or np.isin(taken, before[after == 0]).any())
 
 
 def _most_of(numbers: np.ndarray, of: int) -> int:
