@@ -349,6 +349,15 @@ def test_a_result_that_cannot_be_made_fails_one_picture(pictures, tmp_path, monk
     assert "06.png,failed" in (out / "images.csv").read_text()
 
 
+def away(inputs, out):
+    """Segment ``inputs``; the pictures of which there are results, and which are not there now."""
+    jobs = wing.find_jobs(inputs, out)
+    with wing.open_results(out, wing.settings_for(Bright()), inputs) as results:
+        list(wing.segment_jobs(Bright(), jobs, results))
+        results.finish(jobs)
+        return results.away(jobs)
+
+
 def test_equal_size_and_time_do_not_make_two_pictures_one(tmp_path):
     """As files from one zip have them: the one that is away keeps its results."""
     out, both = tmp_path / "out", [str(tmp_path / "d1"), str(tmp_path / "d2")]
@@ -357,20 +366,12 @@ def test_equal_size_and_time_do_not_make_two_pictures_one(tmp_path):
         path.parent.mkdir()
         tifffile.imwrite(path, np.uint8(255 * picture_of(draw_discs([at], 6, (64, 64)))))
         os.utime(path, (10**9, 10**9))
-    settings = wing.settings_for(Bright())
-
-    def segment():
-        jobs = wing.find_jobs(both, out)
-        with wing.open_results(out, settings, both) as results:
-            list(wing.segment_jobs(Bright(), jobs, results))
-            results.finish(jobs)
-
-    segment()
+    away(both, out)
     jobs = wing.find_jobs(both, out)
     kept = out / jobs[1].result("labels", ".tif")
     before = kept.read_bytes()
     (tmp_path / "d2").rename(tmp_path / "away")
-    segment()
+    away(both, out)
     assert kept.read_bytes() == before
 
 
@@ -379,18 +380,9 @@ def test_a_picture_that_is_called_otherwise_now_is_not_away(tmp_path):
         write_image(tmp_path / name / f"{name}.png", picture_of(draw_discs()))
     write_image(tmp_path / "d1" / "a.png", picture_of(draw_discs([(20, 20)], 6, (64, 64))))
     out, both = tmp_path / "out", [str(tmp_path / "d1"), str(tmp_path / "d2")]
-    settings = wing.settings_for(Bright())
-
-    def segment():
-        jobs = wing.find_jobs(both, out)
-        with wing.open_results(out, settings, both) as results:
-            list(wing.segment_jobs(Bright(), jobs, results))
-            results.finish(jobs)
-            return results.away(jobs)
-
-    assert segment() == []
+    assert away(both, out) == []
     write_image(tmp_path / "d2" / "a.png", picture_of(draw_discs()))
-    assert segment() == []
+    assert away(both, out) == []
     assert {name for name in files_under(out / "labels") if name.startswith("a")} == {
         "a_png.tif",
         "a_png_2.tif",
