@@ -530,7 +530,8 @@ assert total.f1 > 0.7, "this model should find most nuclei of a clear series"
 
 # %%
 # alt: Number of nuclei in each of the 36 sections. A solid orange line with dots, found, follows a
-#   dashed blue line, true, up to the middle of the embryo and down again.
+#   dashed blue line, true, which is 0 at both ends and rises and falls between; where it does not,
+#   it lies below.
 _, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(cuts_true, "s--", color="#0072B2", label="true", markersize=4)
 ax.plot(cuts_found, "o-", color="#D55E00", label="found", markersize=4)
