@@ -42,7 +42,7 @@ from devotools.metrics import Matches, iou_score, match_instances
 from devotools.model import SUMS, load_model
 from devotools.predict import label_nuclei, predict_probabilities
 from devotools.runtime import choose_device, has_fast_bfloat16
-from devotools.synthetic import draw_section
+from devotools.synthetic import Appearance, draw_section
 from devotools.train import autocast, running_average, validate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,14 +50,16 @@ WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
-STEPS, CROPS = 5_400, 3_500  # in all, and from crops
+STEPS, CROPS = 3_400, 2_200  # in all, and from crops
 LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
+FAINT = Appearance(visibility=(0.4, 0.9))  # nuclei that an eye has to look for
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
 SETTINGS = tuple(
-    "steps crops side pool first validation learning_rate muon averaging smooth seed start".split()
+    "steps crops side pool faint first validation "
+    "learning_rate muon averaging smooth seed start".split()
 )
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
 
@@ -76,6 +78,9 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--side", type=int, default=448, help="longest side of whole sections, pixels"
     )
     parser.add_argument("--pool", type=int, default=24_000, help="drawn sections to learn from")
+    parser.add_argument(
+        "--faint", type=float, default=0.5, help="share of them whose nuclei may be fainter"
+    )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="of AdamW")
@@ -122,18 +127,25 @@ def suited(arguments: argparse.Namespace) -> argparse.Namespace:
 # --- drawings ----------------------------------------------------------------------------------
 
 
-def draw_one(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn section ``number``: image (H, W) uint8, as a PNG would hold it, and labels uint8."""
-    image, labels = draw_section(number, SIZE)
+def draw_one(number: int, faint: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn section ``number``: image (H, W) uint8, as a PNG would hold it, and labels uint8.
+
+    A share of ``faint`` of all numbers, evenly spread, is drawn as ``FAINT``.
+    """
+    is_faint = int((number + 1) * faint) > int(number * faint)
+    image, labels = draw_section(number, SIZE, FAINT if is_faint else None)
     return np.round(image * 255).astype(np.uint8), labels.astype(np.uint8)
 
 
-def draw_many(first: int, count: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_many(
+    first: int, count: int, workers: int, faint: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Sections ``first`` to ``first + count - 1``: images and labels, (count, H, W) uint8."""
     images = np.empty((count, SIZE, SIZE), np.uint8)
     labels = np.empty_like(images)
     with ProcessPoolExecutor(workers) as pool:
-        drawn = pool.map(draw_one, range(first, first + count), chunksize=32)
+        draw = partial(draw_one, faint=faint)
+        drawn = pool.map(draw, range(first, first + count), chunksize=32)
         for i, both in enumerate(tqdm(drawn, total=count, desc="drawing", unit="section")):
             images[i], labels[i] = both
     return images, labels
@@ -508,7 +520,7 @@ def main() -> None:
     except InputError as error:
         raise SystemExit(f"make_weights.py: {error}") from None
     workers = os.cpu_count() or 1
-    drawn = draw_many(arguments.first, arguments.pool, workers)
+    drawn = draw_many(arguments.first, arguments.pool, workers, arguments.faint)
     drawings = Drawings(*drawn, arguments.seed, arguments.crops, arguments.side)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
     train(training, drawings, validation, checkpoint)

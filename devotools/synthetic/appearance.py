@@ -78,6 +78,11 @@ class Appearance:
     nuclei_contrast: Range = _factor(
         "brightness of nuclei: 0 like cytoplasm, 1 like resin", (0.5, 1.1), (0.85, 0.85)
     )
+    visibility: Range = _factor(
+        "least contrast of nuclei that count: 1 easily seen, 0 as faint as it comes",
+        (1.0, 1.0),
+        (0.0, 0.0),
+    )
     dim_nuclei: float = _chance("a single nucleus to be much dimmer than its neighbours", 0.12)
     speckles: float = _factor("weight of fine speckled chromatin", 0.8, 0.0)
     blobs: float = _factor("weight of short dark chromatin blobs, evenly spread", 1.0, 0.0)

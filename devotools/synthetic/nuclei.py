@@ -45,8 +45,9 @@ def draw_nucleus(
         # a nucleus in a dark core is darker itself, by more or less
         level += rng.random() * float(np.clip(around - style.cytoplasm, -0.12, 0.04))
         if nucleus.counts:
-            contrast = _least_contrast(nucleus, spread, rng)
-            level, least = max(level, around + contrast), around + 0.6 * contrast
+            contrast = style.visibility * _least_contrast(nucleus, spread, rng)
+            level = max(level, around + contrast)
+            least = around + 0.6 * style.visibility * contrast
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,

@@ -51,6 +51,7 @@ class Style:
     raggedness: float
     nuclear_softness: float
     envelope: tuple[float, float, float]  # probability, width (px), strength
+    visibility: float  # of nuclei that count: 1 easily seen, 0 as faint as it comes
     dim_nuclei: float
 
 
@@ -105,6 +106,7 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
             looks.uniform(0.6, 1.2),
             looks.uniform(0.15, 0.6),
         ),
+        visibility=pick("visibility"),
         dim_nuclei=appearance.dim_nuclei * (0.4 if pale else 1.0),  # dim enough already
     )
 
