@@ -7,13 +7,14 @@ import make_weights
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from devotools import InputError, load_model, save_model
 from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
 USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "smooth": 1.0, "muon": 0.02}
-WHOLE = {"crops": 2, "side": 96}
+WHOLE = {"crops": 2, "side": 96, "faint": 0.5}
 
 
 @pytest.fixture
@@ -103,6 +104,23 @@ def test_a_pooled_drawing_is_the_section_of_that_number():
     drawn, true = draw_section(12, make_weights.SIZE)
     np.testing.assert_allclose(image / 255, drawn, atol=0.5 / 255 + 1e-6)
     np.testing.assert_array_equal(labels, true)
+
+
+def test_a_share_of_the_pool_has_fainter_nuclei():
+    def contrast(faint):
+        """Of nuclei over what lies around them, in half of 24 sections."""
+        found = []
+        for number in range(1, 24, 2):
+            image, labels = make_weights.draw_one(number, faint)
+            around = binary_dilation(labels > 0, iterations=6) & (labels == 0)
+            if labels.any():
+                found.append(image[labels > 0].mean() - image[around].mean())
+        return np.mean(found)
+
+    assert contrast(faint=0.5) < 0.9 * contrast(faint=0.0)
+    for number in range(0, 24, 2):  # the other half is as ever
+        usual, mixed = (make_weights.draw_one(number, faint)[0] for faint in (0.0, 0.5))
+        np.testing.assert_array_equal(usual, mixed)
 
 
 def test_muon_trains_the_convolutions_and_adamw_the_rest(small):
