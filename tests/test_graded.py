@@ -3,6 +3,7 @@
 import json
 import re
 
+import links
 import numpy as np
 import pytest
 from lesson_notebooks import lesson_paths, read_lesson
@@ -63,9 +64,20 @@ def test_otter_finds_each_question_opened_and_closed(lesson):
 
 @each_lesson
 def test_nothing_else_of_the_lesson_is_lost(lesson):
-    before = [cell.source for cell in read_lesson(lesson).cells]
+    before = [cell.source for cell in read_lesson(lesson).cells if "](../docs/" not in cell.source]
     after = "\n".join(cell.source for cell in graded(lesson, "nbgrader").cells)
     assert all(source in after for source in before)
+
+
+@each_lesson
+def test_pictures_come_along_and_links_lead_to_the_repository(lesson):
+    cells = graded(lesson, "otter").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "../docs" not in text
+    assert f"[glossary]({links.repository()}/blob/main/docs/glossary.md)" in text
+    shown = re.findall(r"\]\(attachment:([^)]+)\)", text)
+    carried = [name for cell in cells for name in cell.get("attachments", {})]
+    assert shown == carried
 
 
 def test_command_writes_notebooks(tmp_path, capsys):

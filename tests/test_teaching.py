@@ -161,6 +161,16 @@ def test_unpacked_installer_refuses_before_it_makes_anything(archive):
     assert not (folder / ".venv").exists()
 
 
+def test_installer_keeps_what_is_there_when_the_wheels_were_deleted(tmp_path, monkeypatch, capsys):
+    (tmp_path / "made-for.json").write_text(json.dumps(install.this_machine()), encoding="utf-8")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed").touch()
+    monkeypatch.setattr(install, "HERE", tmp_path)
+    assert install.main() == 2
+    assert "Unpack it again" in capsys.readouterr().err
+    assert (tmp_path / ".venv" / "installed").exists()
+
+
 def test_installer_names_the_package_that_debian_keeps_apart(archive, monkeypatch, capsys):
     with zipfile.ZipFile(archive) as bundle:
         bundle.extractall(archive.parent)

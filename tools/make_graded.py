@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import links
 import nbformat
-from lesson_notebooks import LessonError, id_of, lesson_paths, read_lesson
+from lesson_notebooks import LessonError, id_of, lesson_paths, read_lesson, with_pictures
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_raw_cell
 
@@ -74,6 +75,7 @@ def for_otter(stub: NotebookNode, solution: NotebookNode, check: NotebookNode) -
 def graded(lesson: Path, system: str) -> NotebookNode:
     """The source notebook of a lesson for one of the systems."""
     notebook = read_lesson(lesson)
+    pages = f"{links.repository()}/blob/{links.BRANCH}/docs"
     convert = for_nbgrader if system == "nbgrader" else for_otter
     cells, replaced = notebook.cells, {}
     for stub, solution, check in exercises_of(cells):
@@ -84,6 +86,9 @@ def graded(lesson: Path, system: str) -> NotebookNode:
         opening = f"# ASSIGNMENT CONFIG\ntests:\n  files: false\nname: {lesson.stem}"
         notebook.cells.insert(0, new_raw_cell(opening))
     for number, cell in enumerate(notebook.cells):
+        with_pictures(cell)
+        if cell.cell_type == "markdown":  # it leaves the repository, and its pages stay there
+            cell.source = cell.source.replace("](../docs/", f"]({pages}/")
         cell.id = id_of(cell.source, number)
     nbformat.validate(notebook)
     return notebook

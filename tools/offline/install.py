@@ -56,6 +56,13 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    if not list((HERE / "wheels").glob("devotools-*.whl")):  # .venv, if there is one, stays
+        print(
+            f"error: {HERE / 'wheels'} has no devotools; expected the packages of the archive. "
+            "Unpack it again.",
+            file=sys.stderr,
+        )
+        return 2
     environment = HERE / ".venv"
     print(f"Making {environment} (some minutes) ...", flush=True)
     venv.create(environment, with_pip=True, clear=True)
