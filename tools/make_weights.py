@@ -50,7 +50,7 @@ WEIGHTS = ROOT / "devotools" / "weights" / "nuclei.safetensors"
 SIZE = 256  # side of a drawing, and of a training crop
 BATCH = 8
 VALIDATION_FROM = 1_000_000_000  # sections numbered from here are never trained on
-STEPS, CROPS = 3_400, 2_200  # in all, and from crops
+STEPS, CROPS = 4_800, 3_100  # in all, and from crops
 LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
@@ -79,7 +79,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--pool", type=int, default=24_000, help="drawn sections to learn from")
     parser.add_argument(
-        "--faint", type=float, default=0.5, help="share of them whose nuclei may be fainter"
+        "--faint", type=float, default=0.67, help="share of them whose nuclei may be fainter"
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
