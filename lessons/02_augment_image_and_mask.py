@@ -2,8 +2,9 @@
 # # 2. Augment image and mask
 #
 # A network that sees each picture once a round soon knows them by heart. *Augmentation* shows it a
-# slightly different picture each time: turned, zoomed, bent, brighter. For segmentation one rule
-# comes first: what happens to the image must happen to the mask.
+# slightly different picture each time: turned, zoomed, bent, brighter. For *segmentation* (saying
+# of each pixel whether it is nucleus) one rule comes first: what happens to the image must happen
+# to the mask.
 #
 # **What you will learn**
 #
@@ -124,7 +125,8 @@ angles = np.arange(0, 181, 5)
 dice = []
 for angle in angles:
     turn = A.Compose([A.Affine(rotate=(int(angle), int(angle)), p=1)], strict=True)
-    dice.append(dt.dice_score(turn(image=image, mask=mask)["mask"], mask))
+    right = turn(image=image, mask=mask)["mask"]
+    dice.append(dt.dice_score(right, mask))  # against the one that stayed behind
 print("degrees", *(f"{angle:5}" for angle in angles[:15:2]))
 print("Dice   ", *(f"{score:5.2f}" for score in dice[:15:2]))
 _, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
@@ -200,8 +202,9 @@ for ax, (name, result) in zip(axes, turned.items(), strict=True):
 # ### The masks of 2020
 #
 # The project that this course grew from saved its masks as JPEG. JPEG is made for photographs: it
-# stores soft waves and drops the fine ones, so a sharp edge comes back with ripples on both sides.
-# Then *every* value above zero was taken for nucleus. Let us do the same with ours.
+# cuts a picture in squares of 8 x 8 pixels, stores soft waves of each and drops the fine ones. So
+# in every square that a sharp edge crosses, ripples come back on both sides of it. Then *every*
+# value above zero was taken for nucleus. Let us do the same with ours.
 #
 # *Predict:* does the mask become larger or smaller?
 
@@ -225,7 +228,9 @@ for title, picture in (("all above zero", ragged), ("all above half", mended)):
 
 # %% [markdown]
 # *Figure 5. A piece of a mask, the same after it was saved as JPEG (made brighter, or nobody would
-# see the faint ripples), and what becomes of it when every value above zero counts as nucleus.*
+# see the faint ripples), and what becomes of it when every value above zero counts as nucleus. The
+# specks fill whole squares of 8 x 8 pixels. There are ripples inside the nucleus too, but brighter
+# they are all white.*
 #
 # That is one reason why the masks of 2020 are ragged. The threshold at half of the maximum saves
 # nearly everything; better still, save masks as PNG or TIFF, which return what they were given.
@@ -312,8 +317,9 @@ print(f"the patch hides {100 * hidden:.0f} % of the nucleus pixels")
 # - *Blurred* by 20 pixels, nuclei no longer stand out from their rim. A little blur is another
 #   microscope; this much teaches the network to guess.
 # - *The patch* hides nuclei that the mask still claims. For large objects it is a popular change,
-#   because a network must then use what is left of them. Ours are small: one vanishes whole, and
-#   of others too little is left.
+#   because a network must then use what is left of them. Ours are small: one vanishes whole, and of
+#   another a third is left. (The mean contrast does not tell, for half of the nucleus pixels
+#   lie outside the patch. So we also ask how much it hides.)
 #
 # The rule: **if you cannot draw the mask from the changed picture, the network cannot either.**
 # And one more: only training pictures are augmented. Validation and test pictures stay as they are
@@ -326,8 +332,8 @@ print(f"the patch hides {100 * hidden:.0f} % of the nucleus pixels")
 # items there are (`len(dataset)`, answered by `__len__`), and for item number `index`
 # (`dataset[index]`, answered by `__getitem__`; `self` is the dataset itself). Ours reads the pair,
 # stretches the picture's contrast to a common range (pictures from different films and detectors
-# differ in it), sends both through the transform in one call, and adds the axis for the channel.
-# This is all of it, in short:
+# differ in it), sends both through the transform in one call, and adds an axis for the *channel* (a
+# grey picture has one, a colour picture three). This is all of it, in short:
 
 # %%
 class SmallDataset:
@@ -468,18 +474,21 @@ for number, area in zip(sizes["label"], sizes["area_px"], strict=True):
     alone = np.pad(labels == number, 40)  # room on all sides
     answer = largest_shift(alone)
     result = "not yet: solve the exercise first" if answer is None else f"{answer} columns"
-    print(f"nucleus of {area:4} pixels, {2 * np.sqrt(area / np.pi):4.1f} wide: {result}")
+    wide = area / (labels == number).any(axis=1).sum()  # mean of its rows
+    print(f"nucleus of {area:4} pixels, {wide:4.1f} columns wide on average: {result}")
 
 # %% [markdown]
-# What you see is a limit on every score of this course: when the outlines of two careful people
-# differ by a pixel or two, small nuclei lose most.
+# What counts is how wide a nucleus is in the direction of the shift, so two of nearly the same area
+# may differ. What you see is a limit on every score of this course: when the outlines of two
+# careful people differ by a pixel or two, small nuclei lose most.
 #
 # ## What to take along
 #
 # - One pipeline, one call, image and mask together.
 # - Masks from the nearest pixel, and never as JPEG, so that they stay masks.
 # - Only changes after which you could still draw the mask yourself; only on training pictures.
-# - Seed the pipeline and the loader; nothing else will. Workers need seeds of their own.
+# - Seed the pipeline and the loader; NumPy's seed reaches neither. With workers the loader's seed
+#   decides: from it each worker's copy of the pipeline gets a seed of its own.
 #
 # ## Checkpoint
 #

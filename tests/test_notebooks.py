@@ -408,6 +408,16 @@ def test_smaller_figures_look_the_same():
     assert shown.convert("RGBA").getpixel((30, 60)) == (255, 255, 255, 255)
 
 
+def test_greys_get_no_tint_beside_many_colours():
+    rows, columns = np.mgrid[:120, :160]
+    grey = np.repeat((rows + columns)[..., None] % 256, 3, axis=2)
+    ramp = np.linspace(0, 1, 160)[None, :, None] * np.array([0, 86, 178])  # a blend of blue
+    pixels = np.where((rows < 40)[..., None], grey, np.uint8(ramp))
+    shown = np.asarray(Image.open(BytesIO(smaller_png(png_of(pixels)))).convert("RGB"), int)
+    assert np.ptp(shown[:40], axis=2).max() == 0
+    assert abs(shown - pixels).max() <= LARGEST_ERROR
+
+
 def test_figures_of_many_colours_keep_them():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
     assert (

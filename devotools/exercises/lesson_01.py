@@ -200,6 +200,11 @@ def _any_embryo(test: Sequence[Place], train: Sequence[Place]) -> int:
     return sum(section - 1 in sections or section + 1 in sections for _, section in test)
 
 
+def _within(most: int, test: Sequence[Place], train: Sequence[Place]) -> int:
+    return sum(any(e == f and abs(s - t) <= most for f, t in train) for e, s in test)
+
+
+_EXACTLY_ONE = "A direct neighbour's number is exactly one less or one more."
 _TEST = [("A", 0), ("A", 3), ("A", 8), ("A", 10), ("B", 2), ("B", 5), ("B", 12), ("C", 2)]
 _TRAIN = [("A", 1), ("A", 2), ("A", 4), ("A", 6), ("A", 9), ("B", 1), ("B", 4), ("B", 8)]
 
@@ -210,6 +215,8 @@ LEAK = Exercise(
         Case("eight test and eight training sections of the embryos A, B and C", (_TEST, _TRAIN)),
         Case("a test section between two training sections", ([("A", 3)], [("A", 2), ("A", 4)])),
         Case("neighbours by number, but of another embryo", ([("A", 3)], [("B", 2), ("B", 4)])),
+        Case("a training section two away, on each side", ([("A", 3)], [("A", 1), ("A", 5)])),
+        Case("training sections three away", ([("A", 6)], [("A", 3), ("A", 9)])),
     ),
     hints=(
         "Go through the test sections one by one. Which two places would each have as neighbours?",
@@ -229,6 +236,16 @@ LEAK = Exercise(
             "any section of the same embryo counts as a neighbour",
             _same_embryo,
             "A direct neighbour is of the same embryo *and* its number is one less or one more.",
+        ),
+        Mistake(
+            "sections two away count, too",
+            lambda test, train: _within(2, test, train),
+            _EXACTLY_ONE,
+        ),
+        Mistake(
+            "sections three away count, too",
+            lambda test, train: _within(3, test, train),
+            _EXACTLY_ONE,
         ),
         Mistake(
             "the embryo is forgotten",
