@@ -19,6 +19,7 @@ from lesson_notebooks import NOTEBOOKS, SOLUTIONS, lesson_paths, read_lesson
 from devotools import InputError, exercises
 from devotools.exercises import EXERCISES, Case, Exercise, Hints, Mistake, Verdict, check, judge
 from devotools.exercises.kit import same
+from devotools.metrics import iou_score
 
 LESSONS = lesson_paths()
 NOTHING_YET = "nothing to check so far"
@@ -143,6 +144,83 @@ def test_natural_wrong_answers_are_named():
     check_mistake("4.1", dice, "that is Dice, not IoU, and two empty masks score NaN")
     check_mistake("4.1", twice, "the union is counted twice, and two empty masks score 0")
     check_mistake("3.2", nuclei_only, "the background costs nothing, and is not counted")
+
+
+def exchange_the_ends(image, mask):
+    ends = [np.array(picture) for picture in (image, mask)]
+    for new, old in zip(ends, (image, mask), strict=True):
+        new[:, 0], new[:, -1] = old[:, -1], old[:, 0]
+    return tuple(ends)
+
+
+def enlarge_but_the_last_column(mask):
+    large = np.zeros((2 * len(mask), 2 * mask.shape[1]), mask.dtype)
+    for row in range(len(mask)):
+        for column in range(mask.shape[1] - 1):
+            large[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = mask[row, column]
+    return large
+
+
+def count_from_the_next_section(labels):
+    nuclei = len(np.unique(labels[0][labels[0] > 0]))
+    for before, after in pairwise(labels):
+        for one in np.unique(after[after > 0]):
+            others = np.unique(before[before > 0])
+            best = max((iou_score(before == k, after == one) for k in others), default=0)
+            nuclei += best < 0.2
+    return nuclei
+
+
+def mean_of_the_rows(true, predicted):
+    either = (true | predicted).sum(axis=1)
+    shares = (true & predicted).sum(axis=1)[either > 0] / either[either > 0]
+    return shares.mean() if len(shares) else 1.0
+
+
+def first_from_the_last_bar(labels, train, test, error):
+    return next(n for n, score in zip(labels, test, strict=True) if score >= test[-1] - error[-1])
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    {
+        "1.4": lambda test, train: sum(
+            any(e == f and abs(s - t) < 4 for f, t in train) for e, s in test
+        ),
+        "2.1": exchange_the_ends,
+        "2.3": enlarge_but_the_last_column,
+        "3.2": lambda p, mask: -np.log(np.where(p >= 0.5, p, 1 - p)).mean(),
+        "4.1": mean_of_the_rows,
+        "5.1": lambda x: (x - x.min()) / (x.max() - x.min()) >= 0.5,
+        "5.4": count_from_the_next_section,
+        "6.2": lambda sections, known: sorted(
+            place for place in sections if place[0] not in {embryo for embryo, _ in known}
+        ),
+        "6.3": first_from_the_last_bar,
+    }.items(),
+)
+def test_answers_that_are_right_by_luck_are_not_solved(key, wrong):
+    assert not check(key, wrong).solved
+
+
+def test_names_are_not_given_to_other_mistakes():
+    by_majority = check("6.4", lambda clean, many: iou_score(np.mean(many, 0) >= 0.5, clean))
+    assert by_majority.mistake is None
+    one_less = check("5.4", lambda labels: sum(len(np.unique(one)) - 1 for one in labels))
+    assert "links ask for too much" not in one_less.message
+    too_dark = check("6.1", lambda grey: grey > 200)
+    assert "expected True at row 1, column 1 (counted from 0), got False" in too_dark.message
+
+
+@pytest.mark.parametrize("key", ["3.4", "4.4"])
+def test_lists_that_were_changed_on_the_way_are_told(key):
+    exercise = EXERCISES[key]
+    given = copy.deepcopy(exercise.example)
+    assert check(key, exercise.right(*given), *given).solved
+    given[1].sort()
+    said = check(key, exercise.right(*given), *given)
+    assert not said.solved
+    assert "list.sort() changes a list" in said.message
 
 
 def test_answers_of_another_kind_are_told_so():

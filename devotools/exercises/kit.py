@@ -27,6 +27,10 @@ NUMBERS = (
     "the values are right, but they are numbers, and a mask is True and False: image[mask] and "
     "~mask do something else with numbers. End with a comparison, or with .astype(bool)."
 )
+CHANGED = (
+    "the lists are not those of the lesson any more. (list.sort() changes a list, sorted(list) "
+    "makes a new one.) Leave them as they are, run their cell again, then this one."
+)
 SMALL = 1e-6  # differences below are no mistake: many add so much where they divide
 NOTHING_BACK = (
     "your function gives nothing back. End it with return and the answer; print only shows."
@@ -60,7 +64,8 @@ class Exercise:
 
     With ``cases`` the answer is a function, and ``right`` is one that solves it. Without, the
     answer is a value, and ``right(*given)`` computes it; ``example`` stands in for what the lesson
-    gives when the exercise itself is tested. ``spares`` is said to a function that changes the
+    gives when the exercise itself is tested, and with ``fixed`` it is what the lesson gives: other
+    values were changed on the way. ``spares`` is said to a function that changes the
     arrays it was given; empty where it may. ``otherwise`` is said to a wrong value that is no
     known mistake; ``solved`` to a right answer: why it matters. ``tolerance`` is relative.
     """
@@ -71,6 +76,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...] = ()
     cases: tuple[Case, ...] = ()
     example: tuple[Any, ...] = ()
+    fixed: bool = False
     spares: str = ""
     otherwise: str = "Compare it with what the hints say."
     solved: str = ""
@@ -134,6 +140,8 @@ def judge(exercise: Exercise, answer: Any, given: tuple[Any, ...] = ()) -> Verdi
             f"exercise {exercise.key!r} got {len(given)} values to compute the answer from; "
             f"expected {len(exercise.example)}. Call check as the lesson does."
         )
+    if exercise.fixed and not same(given, exercise.example):
+        return Verdict(False, CHANGED)
     if same(answer, exercise.right(*given), exercise.tolerance):
         return _right_values(exercise, answer, exercise.right(*given))
     for mistake in exercise.mistakes:
@@ -202,10 +210,8 @@ def _difference(got: Any, expected: Any, tolerance: float) -> str:
     where = f"place {', '.join(map(str, place))}"
     if len(place) == 2:
         where = f"row {place[0]}, column {place[1]}"
-    return (
-        f"expected {_short(second[place].item())} at {where} (counted from 0), "
-        f"got {_short(first[place].item())}"
-    )
+    one, other = (_short(_values(answer)[place].item()) for answer in (got, expected))
+    return f"expected {other} at {where} (counted from 0), got {one}"
 
 
 def _kind_of_wrong(got: Any, expected: Any) -> list[str]:
@@ -283,9 +289,12 @@ def _same_array(got: Any, expected: Any, tolerance: float) -> bool:
         return False
 
 
+def _values(value: Any) -> np.ndarray:
+    return np.asarray(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value)
+
+
 def _array(value: Any) -> np.ndarray:
-    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-    array = np.asarray(value)
+    array = _values(value)
     if array.dtype.kind not in "biuf":  # NumPy would make a number of the text "3", and of None
         raise TypeError(f"{array.dtype} is no number")
     return array.astype(float)

@@ -19,6 +19,8 @@ _IMAGE = np.array([[0.9, 0.5, 0.1], [0.2, 0.7, 0.3]])
 _MASK = np.array([[1, 0, 0], [1, 1, 0]])
 _TALL = np.array([[0.8, 0.1], [0.6, 0.3], [0.2, 0.4]])
 _TALL_MASK = np.array([[1, 0], [1, 0], [0, 0]])
+_BROAD = np.array([[0.9, 0.6, 0.4, 0.1], [0.2, 0.8, 0.3, 0.5]])
+_BROAD_MASK = np.array([[1, 1, 0, 0], [0, 1, 0, 0]])
 
 FLIP = Exercise(
     key="2.1",
@@ -26,6 +28,7 @@ FLIP = Exercise(
     cases=(
         Case("a picture of 2 rows and 3 columns", (_IMAGE, _MASK)),
         Case("a picture of 3 rows and 2 columns", (_TALL, _TALL_MASK)),
+        Case("a picture of 2 rows and 4 columns", (_BROAD, _BROAD_MASK)),
     ),
     hints=(
         "The first axis counts rows, from the top; the second counts columns, from the left. "
@@ -142,7 +145,7 @@ CROP = Exercise(
 # --- 2.3 enlarge a mask
 
 # float32, or interpolated values would be rounded back to 0 and 1 unseen
-_SMALL = np.array([[0, 1, 0], [1, 1, 0]], np.float32)
+_SMALL = np.array([[0, 1, 0], [1, 0, 1]], np.float32)
 _DOT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
 
 

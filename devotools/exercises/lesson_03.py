@@ -45,6 +45,8 @@ PLACES = Exercise(
 _NUCLEUS = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], float)
 _SURE = np.where(_NUCLEUS == 1, 0.9, 0.1)
 _HALF = np.where(_NUCLEUS == 1, 0.6, 0.3)
+_MISTAKEN = np.where(_NUCLEUS == 1, 0.9, 0.1)
+_MISTAKEN[2, 2], _MISTAKEN[0, 0] = 0.1, 0.9
 _CORNER = np.array([[0.9, 0.2], [0.1, 0.1]])
 _ONE = np.array([[1.0, 0.0], [0.0, 0.0]])
 
@@ -61,6 +63,7 @@ CROSS_ENTROPY = Exercise(
         Case("a sure answer on 4 x 4 pixels", (_SURE, _NUCLEUS)),
         Case("an unsure answer on 4 x 4 pixels", (_HALF, _NUCLEUS)),
         Case("2 x 2 pixels", (_CORNER, _ONE)),
+        Case("an answer with one pixel missed and one made up", (_MISTAKEN, _NUCLEUS)),
     ),
     hints=(
         "First find, for each pixel, the probability that was given to what is true there.",
@@ -86,6 +89,12 @@ CROSS_ENTROPY = Exercise(
             "The mask is not used at all. What is right in the background is 1 - p.",
         ),
         Mistake(
+            "the mask is not asked",
+            lambda p, m: float(-np.log(np.maximum(p, 1 - p)).mean()),
+            "You count whatever the network was surer of, so a mistake made with confidence is "
+            "cheap. What is right is said by the mask: p where it is 1, and 1 - p elsewhere.",
+        ),
+        Mistake(
             "that is the sum, not the mean",
             lambda p, m: _mean_cost(p, m) * m.size,
             "Divide by the number of pixels, or a larger picture always looks worse.",
@@ -101,6 +110,7 @@ CROSS_ENTROPY = Exercise(
             "np.log is the natural logarithm, and the one that is meant.",
         ),
     ),
+    spares="Let np.where make a new array, or copy yours first: a loss is asked again and again.",
     solved="and that is torch.nn.functional.binary_cross_entropy, to the last digit.",
 )
 
@@ -165,7 +175,11 @@ DICE_LOSS = Exercise(
 BEST_EPOCH = Exercise(
     key="3.4",
     right=lambda train_loss, val_iou: int(np.argmax(val_iou)) + 1,
-    example=((0.9, 0.7, 0.5, 0.4, 0.3), (0.2, 0.35, 0.5, 0.45, 0.4)),
+    example=(
+        [0.90, 0.78, 0.71, 0.66, 0.61, 0.56, 0.52, 0.48],
+        [0.21, 0.38, 0.49, 0.55, 0.58, 0.57, 0.54, 0.51],
+    ),
+    fixed=True,
     hints=(
         "Which of the two lists was measured on embryos that the network did not learn from?",
         "np.argmax gives the place of the largest value, and places count from 0.",

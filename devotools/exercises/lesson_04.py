@@ -12,6 +12,8 @@ _TRUE = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
 _SHIFTED = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool)
 _LARGE = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0]], bool)
 _EMPTY = np.zeros((3, 4), bool)
+_HOOK = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]], bool)  # its rows have other IoUs
+_SQUARE = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
 
 
 def _over(shared: float, total: float, empty: float = 1.0) -> float:
@@ -57,6 +59,11 @@ def _accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
     return float((true == predicted).mean())
 
 
+def _mean_of_rows(true: np.ndarray, predicted: np.ndarray) -> float:
+    rows = [_iou(t, p) for t, p in zip(true, predicted, strict=True) if (t | p).any()]
+    return float(np.mean(rows)) if rows else 1.0
+
+
 def _never_full(true: np.ndarray, predicted: np.ndarray) -> float:
     either = (true | predicted).sum()
     return float((true & predicted).sum() / either) if either else 0.0
@@ -76,6 +83,7 @@ IOU = Exercise(
         Case("two masks that share nothing", (_TRUE, _EMPTY)),
         Case("two empty masks", (_EMPTY, _EMPTY)),
         Case("nothing true, something predicted", (_EMPTY, _SHIFTED)),
+        Case("two shapes that share four pixels of six", (_HOOK, _SQUARE)),
     ),
     hints=(
         "Two numbers are enough: how many pixels are in both masks, and how many are in either?",
@@ -119,6 +127,12 @@ IOU = Exercise(
             _accuracy,
             "It counts the background as well, which nearly always agrees. Leave out the pixels "
             "that are in neither mask.",
+        ),
+        Mistake(
+            "that is the mean over the rows",
+            _mean_of_rows,
+            "A row with a single pixel counts as much as a full one. Sum over the whole picture "
+            "first (.sum() without an axis), then divide once.",
         ),
         Mistake(
             "two empty masks score 0",
@@ -214,7 +228,12 @@ def _best_by(scores: int):
 THRESHOLD_CHOICE = Exercise(
     key="4.4",
     right=_best_by(0),
-    example=((0.3, 0.5, 0.7), (0.6, 0.8, 0.65), (0.6, 0.65, 0.75)),
+    example=(
+        [0.1, 0.3, 0.5, 0.7, 0.9],
+        [0.61, 0.78, 0.75, 0.72, 0.58],
+        [0.60, 0.70, 0.74, 0.77, 0.62],
+    ),
+    fixed=True,
     hints=(
         "Which of the two rows of scores may a choice depend on?",
         "np.argmax gives the place of the largest value.",

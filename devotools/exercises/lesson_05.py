@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from devotools.metrics import match_instances
+from devotools.metrics import iou_score, match_instances
 
 from .kit import Case, Exercise, Mistake
 
@@ -21,6 +21,8 @@ MASK_FROM_LOGITS = Exercise(
     cases=(
         Case("the logits -3, -0.2, 0.2, 3", (np.array([[-3.0, -0.2, 0.2, 3.0]]),)),
         Case("the logits 0, 0.4, 0.6, -0.6", (np.array([[0.0, 0.4], [0.6, -0.6]]),)),
+        Case("the logits -7, -2, 1", (np.array([[-7.0, -2.0, 1.0]]),)),
+        Case("a picture without a nucleus", (np.array([[-4.0, -1.0], [-0.3, -2.0]]),)),
     ),
     hints=(
         "Which logit belongs to a probability of 0.5? Look at the table above.",
@@ -39,13 +41,25 @@ MASK_FROM_LOGITS = Exercise(
             "everything became nucleus",
             lambda logits: _sigmoid(_sigmoid(logits)) >= 0.5,
             "Either the sigmoid was applied twice, or a probability was compared with 0. Compare "
-            "probabilities with 0.5, or logits with 0, and not the one with the other's threshold.",
+            "probabilities with 0.5, or logits with 0, and not the one with the other's threshold. "
+            "(Or brackets are missing: 1 / (1 + exp(-logit)).)",
         ),
         Mistake(
             "a pixel at exactly 0.5 is left out",
             lambda logits: logits > 0,
             "The threshold itself counts as nucleus here, in training, scores and pictures alike: "
             "at least, not more than. (np.round would send 0.5 to 0 as well.)",
+        ),
+        Mistake(
+            "the minus is missing in the sigmoid",
+            lambda logits: logits <= 0,
+            "It is 1 / (1 + exp(-logit)): with exp(+logit) a high logit gets a low probability.",
+        ),
+        Mistake(
+            "the scale is that of this picture",
+            lambda logits: (logits - logits.min()) / np.ptp(logits) >= 0.5,
+            "Brought to 0 ... 1 by its own lowest and highest logit, every picture has nuclei. The "
+            "sigmoid is the same for all: only a logit of 0 is 0.5.",
         ),
         Mistake(
             "nucleus and background are exchanged",
@@ -197,9 +211,21 @@ def _ids(section: np.ndarray) -> set[int]:
     return set(np.unique(section[section > 0]).tolist())
 
 
+def _links(labels: np.ndarray, least: float = 0.2) -> int:
+    return sum(match_instances(a, b, least).tp for a, b in pairwise(labels))
+
+
 def _count(labels: np.ndarray, least: float = 0.2) -> int:
-    cuts = sum(len(_ids(section)) for section in labels)
-    return cuts - sum(match_instances(a, b, least).tp for a, b in pairwise(labels))
+    return sum(len(_ids(section)) for section in labels) - _links(labels, least)
+
+
+def _reached(labels: np.ndarray, least: float = 0.2) -> int:
+    """Cuts that any cut of the section before overlaps enough: two may share one partner."""
+    return sum(
+        any(iou_score(before == other, after == one) >= least for other in _ids(before))
+        for before, after in pairwise(labels)
+        for one in _ids(after)
+    )
 
 
 # In each section the nuclei are numbered afresh, now and then with a gap where one was deleted.
@@ -212,11 +238,21 @@ _TINY = np.array(
         [[0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0]],
     ]
 )
-# Of the three nuclei that touch one goes on (IoU 0.25); the overlaps of the others are below 0.2.
+# Of the three nuclei that touch one goes on: 3 (IoU 0.33), so that 2 (0.29) has no partner left.
 _TOUCHING = np.array(
     [
         [[1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3]],
         [[0, 0, 0, 0, 1, 1, 0, 0, 3, 3, 3, 0, 0, 3]],
+    ]
+)
+# Nucleus 1 falls in two, of which only one is its own; then a section without any.
+_FALLS_IN_TWO = np.array(
+    [
+        [[1, 1, 1, 1, 1, 1, 0, 3, 3, 0]] * 2,
+        [[1, 1, 1, 1, 4, 4, 0, 2, 2, 0]] * 2,
+        [[0] * 10] * 2,
+        [[0] * 10, [0, 0, 0, 0, 0, 0, 0, 2, 2, 0]],
+        [[0] * 10, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0]],
     ]
 )
 _PAIR = np.array([[[1, 1, 0, 3, 3, 3, 3, 3]], [[0, 0, 0, 2, 2, 0, 0, 0]]])
@@ -228,6 +264,7 @@ COUNT = Exercise(
         Case("two sections in which one nucleus goes on, under another number", (_PAIR,)),
         Case("four sections with eight cuts", (_TINY,)),
         Case("nuclei that touch, and overlaps too small for a link", (_TOUCHING,)),
+        Case("a nucleus that falls in two, and a section without any", (_FALLS_IN_TWO,)),
     ),
     hints=(
         "Two cuts that are linked are one nucleus; three in a chain are one nucleus as well. By "
@@ -247,10 +284,7 @@ COUNT = Exercise(
         ),
         Mistake(
             "the largest number was taken for the count",
-            lambda labels: (
-                sum(int(section.max()) for section in labels)
-                - sum(match_instances(a, b, 0.2).tp for a, b in pairwise(labels))
-            ),
+            lambda labels: sum(int(section.max()) for section in labels) - _links(labels),
             "A number may be missing where a nucleus was deleted. Count the different ones: "
             "len(np.unique(one[one > 0])).",
         ),
@@ -267,7 +301,7 @@ COUNT = Exercise(
         ),
         Mistake(
             "links are counted, not nuclei",
-            lambda labels: sum(match_instances(a, b, 0.2).tp for a, b in pairwise(labels)),
+            _links,
             "A nucleus with a single cut has no link, one with four cuts has three. Take the links "
             "away from the cuts.",
         ),
@@ -279,8 +313,21 @@ COUNT = Exercise(
         ),
         Mistake(
             "the background is counted as a nucleus",
-            lambda labels: _count(labels) + len(labels),
-            "np.unique also returns 0, once in each section. Leave it out: labels[labels > 0].",
+            lambda labels: sum(len(np.unique(section)) for section in labels) - _links(labels),
+            "np.unique also returns 0, wherever there is background. Leave it out: "
+            "np.unique(one[one > 0]).",
+        ),
+        Mistake(
+            "one is taken away for a background that is not there",
+            lambda labels: sum(len(np.unique(section)) - 1 for section in labels) - _links(labels),
+            "Where nuclei fill a section there is no 0 in it. Leave out the zeros, not one value: "
+            "np.unique(one[one > 0]).",
+        ),
+        Mistake(
+            "two cuts are linked to one",
+            lambda labels: sum(len(_ids(section)) for section in labels) - _reached(labels),
+            "A nucleus that falls in two goes on as one of the pieces; the other is a new nucleus. "
+            "Link one to one, as match_instances does.",
         ),
     ),
     solved="cuts minus links. Every missed link makes one nucleus too many.",

@@ -46,6 +46,17 @@ RESCUE = Exercise(
             "Even 127 is nearer to 0 than to 255. Cut in the middle.",
         ),
         Mistake(
+            "the cut is too high",
+            lambda grey: np.asarray(grey) > 128,
+            "128 is nearer to 255 than to 0. Cut in the middle, at 127.5.",
+        ),
+        Mistake(
+            "the cut lies at half of this picture's own maximum",
+            lambda grey: np.asarray(grey) > np.asarray(grey).max() / 2,
+            "A picture without a nucleus has a maximum too, of noise. The mask was 0 and 255: cut "
+            "half-way between those.",
+        ),
+        Mistake(
             "only pure white became nucleus",
             lambda grey: np.asarray(grey) == 255,
             "JPEG also darkens pixels inside: a 243 was white once. Cut in the middle between 0 "
@@ -75,6 +86,7 @@ RESCUE = Exercise(
 )
 
 _SECTIONS = [("A", 3), ("A", 4), ("A", 9), ("B", 4), ("B", 9), ("C", 9)]
+_UNSORTED = [("B", 9), ("A", 3), ("C", 9), ("A", 4), ("B", 4), ("A", 9)]
 
 
 def _other_embryos(sections: list, labelled: list) -> list:
@@ -106,6 +118,7 @@ TEST_SECTIONS = Exercise(
     cases=(
         Case("section 3 of embryo A labelled for training", (_SECTIONS, [("A", 3)])),
         Case("sections of A and B labelled", (_SECTIONS, [("A", 4), ("B", 9)])),
+        Case("sections that are not sorted, one of B labelled", (_UNSORTED, [("B", 9)])),
     ),
     hints=(
         "What does the network know about embryo A once it has learned from one of its sections?",
@@ -137,6 +150,7 @@ TEST_SECTIONS = Exercise(
             "You kept the embryos that were learned from. Turn the condition round.",
         ),
     ),
+    spares="Build a new list: remove() takes from the caller's own.",
     solved="so labels are counted in embryos: one labelled section takes its whole embryo out of "
     "the test.",
 )
@@ -153,6 +167,12 @@ def _first(scores: list, bar: float) -> int:
 
 def _enough(labels: list, train: list, test: list, error: list) -> int:
     return int(labels[_place_of_enough(test, error)])
+
+
+def _enough_above_the_bar(labels: list, train: list, test: list, error: list) -> int:
+    best = int(np.argmax(test))
+    bar = test[best] - error[best]
+    return int(next(n for n, score in zip(labels, test, strict=True) if score > bar))
 
 
 def _enough_by_own_error(labels: list, train: list, test: list, error: list) -> int:
@@ -205,6 +225,15 @@ ENOUGH = Exercise(
             ),
         ),
         Case(
+            "a best mean that is not the last, and one just on the bar",
+            (
+                _LABELS,
+                [0.84, 0.98, 0.95, 0.90, 0.86],
+                [0.25, 0.5, 0.625, 0.75, 0.6875],  # exact in binary: 0.5 is 0.75 - 0.25
+                [0.05, 0.05, 0.05, 0.25, 0.05],
+            ),
+        ),
+        Case(
             "scores that dip on their way",
             (
                 _LABELS,
@@ -232,6 +261,17 @@ ENOUGH = Exercise(
             _enough_by_own_error,
             "A number of labels whose score moves a lot would be let in by its own uncertainty. "
             "Set the bar once: the best score minus the error of the best.",
+        ),
+        Mistake(
+            "what lies just on the bar was thrown away",
+            _enough_above_the_bar,
+            "Asked for is *at least* the best score minus its error: compare with >=, not with >.",
+        ),
+        Mistake(
+            "the bar is not that of the best mean",
+            lambda labels, train, test, error: int(labels[_first(test, test[-1] - error[-1])]),
+            "The best need not be the last: find its place with np.argmax(test), and take score "
+            "and error from there.",
         ),
         Mistake(
             "the error bars need only touch",
@@ -288,6 +328,7 @@ _CLEAN[1:3, 1:3] = True  # 4 pixels
 _GROWN = _CLEAN.copy()
 _GROWN[1:3, 3] = True  # 6 pixels, 4 of them right
 _SHIFTED = np.roll(_CLEAN, 1, axis=1)  # 4 pixels, 2 of them right
+_LEFT = np.roll(_CLEAN, -1, axis=1)
 _HALF = _CLEAN.copy()
 _HALF[2] = False  # 2 pixels, both right
 _WIDE = np.zeros((4, 6), bool)
@@ -326,6 +367,7 @@ CEILING = Exercise(
     cases=(
         Case("a mask too large and one set aside", (_CLEAN, [_SHIFTED, _GROWN])),
         Case("four masks", (_CLEAN, [_SHIFTED, _GROWN, _HALF, _WIDE])),
+        Case("three masks, none of them good", (_CLEAN, [_SHIFTED, _LEFT, _WIDE])),
     ),
     hints=(
         "What does a model predict that makes no mistake at all? And what is it compared with?",

@@ -127,6 +127,7 @@ COVER = Exercise(
     cases=(
         Case("a square of 2 in a small crop", (_CROP, 1, 4, 2)),
         Case("a square of 3 further down", (_CROP, 3, 2, 3)),
+        Case("a square of 4 at the upper edge", (_CROP, 0, 1, 4)),
     ),
     hints=(
         "The network must not see what was there, and must not take the patch for something else. "
@@ -165,6 +166,13 @@ COVER = Exercise(
                 crop, slice(col, col + side), slice(row, row + side), crop.mean()
             ),
             "The first index counts rows, downwards; the second columns, to the right.",
+        ),
+        Mistake(
+            "side is taken for the end",
+            lambda crop, row, col, side: _covered(
+                crop, slice(row, side), slice(col, side), crop.mean()
+            ),
+            "A slice wants first and end, not first and length: row : row + side.",
         ),
         Mistake(
             "the square is drawn round the place, not from it",
