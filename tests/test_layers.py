@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -25,6 +26,8 @@ LAYERS = {
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
 WINGS = ["synthetic", "classification", "exchange", "exercises", "pipeline", "ui"]
 MAY_PRINT = ["cli"]
+
+PLAN = ROOT / "docs" / "architecture.md"  # the same table, for readers
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 IDS = [path.relative_to(PACKAGE).as_posix() for path in FILES]
@@ -69,6 +72,12 @@ def imports_of(path: Path, modules=MODULES) -> set[str]:
                 inner = f"{base}.{alias.name}"
                 found.add(inner if inner in modules else base)
     return {name for name in found if name.split(".")[0] == "devotools"}
+
+
+def test_the_plan_for_readers_has_the_same_layers():
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", PLAN.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {int(layer): set(re.findall(r"`(\w+)/?`", modules)) for layer, modules in rows}
+    assert told == {layer: set(modules) for layer, modules in LAYERS.items()}
 
 
 @each_file

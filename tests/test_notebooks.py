@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -512,6 +513,16 @@ def test_links_of_a_page_of_the_course_lead_somewhere():
         assert f'href="{address}"' in html
 
 
+def test_tests_and_kernels_ask_for_no_network(small_course):
+    elsewhere = ("192.0.2.2", 9)  # an address for examples: nobody has it
+    with pytest.raises(OSError, match="asked for the network"):
+        socket.create_connection(elsewhere, timeout=1)
+    cell = f"import socket\nsocket.create_connection({elsewhere}, timeout=1)"
+    small_course.write_text(f"# %%\n{cell}\n", encoding="utf-8")
+    with pytest.raises(LessonError, match="asked for the network"):
+        execute(read_lesson(small_course), "small", small_course.parent, timeout=60)
+
+
 def test_run_course_keeps_what_was_done_when_it_is_stopped(small_course, monkeypatch, capsys):
     notebooks = lesson_notebooks.NOTEBOOKS
     notebooks.mkdir()
@@ -527,7 +538,7 @@ def test_run_course_keeps_what_was_done_when_it_is_stopped(small_course, monkeyp
     def press_ctrl_c():
         while not sign.exists():
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     threading.Thread(target=press_ctrl_c, daemon=True).start()
     assert run_course.main() == 130

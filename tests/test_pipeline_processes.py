@@ -70,6 +70,10 @@ def contents(out):
     return {n: (out / n).read_bytes() for n in files_under(out) if n.startswith(STABLE)}
 
 
+needs_process_groups = pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+
+
+@needs_process_groups
 def test_killed_and_run_again_is_an_undisturbed_run(material, tmp_path):
     out = tmp_path / "out"
     for lines in (2, 19):
@@ -85,6 +89,7 @@ def test_killed_and_run_again_is_an_undisturbed_run(material, tmp_path):
     assert not [name for name in files_under(out) if "/." in f"/{name}"]
 
 
+@needs_process_groups
 def test_ctrl_c_with_workers_is_quiet_and_loses_nothing(material, tmp_path):
     """A terminal sends it to the command and to each of its workers."""
     out = tmp_path / "out"

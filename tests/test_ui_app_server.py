@@ -108,13 +108,13 @@ def test_served_app_has_the_folder_of_its_server(monkeypatch, tmp_path):
 
 
 INTERRUPTED = """
-import os, signal, time
+import signal, time
 from tornado.ioloop import IOLoop
 from devotools.ui import serve_app
 
 def work():
     try:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         time.sleep(0.1)
     except BaseException:
         pass  # as some callbacks between server and kernel do

@@ -35,8 +35,9 @@ PLACES = Exercise(
     ),
     otherwise="Divide the number of pixels in the picture by the number of places in stage 4.",
     solved=(
-        "1024 pixels share one place, and a nucleus 20 pixels wide has about 314. Stage 4 alone "
-        "could say that there is a nucleus, but never draw it: that is what the pyramid is for."
+        "1024 pixels share one place, and a nucleus 20 pixels wide has about 314. With one answer "
+        "for each place, stage 4 alone could say that there is a nucleus, but not draw it: that is "
+        "what the pyramid is for."
     ),
 )
 
