@@ -13,6 +13,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(guard), os.getenv("
 os.environ.pop("MPLBACKEND", None)
 
 
+collect_ignore = [str(guard)]  # no module of ours: some Pythons have a sitecustomize already
+
+
 def pytest_configure(config):
     """Name nbval's file in full: nbval takes it relative to the folder that pytest is called in."""
     option = config.option

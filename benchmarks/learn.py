@@ -7,9 +7,9 @@ other, and are judged on the same drawn validation sections at 256 pixels. Time 
 of this process by its threads, so that what else the machine does counts for neither; only
 training counts, not the validation. The recipe of 2020 is `segmentation_models_pytorch`'s FPN with
 ResNet18 (random start, as ours), Dice loss, Adam at 1.5e-4, batches of five and that package's
-usual augmentations for grey pictures; ours is what `tools/make_weights.py --muon 0` does (AdamW
-trains everything, as in `fit`), with a schedule as long as `--ours`. Writes
-benchmarks/results/learn.json and .png.
+usual augmentations for grey pictures; ours is what `tools/make_weights.py --muon 0 --faint 0` does
+(AdamW trains everything, as in `fit`, on default drawings), with a schedule as long as `--ours`.
+Writes benchmarks/results/learn.json and .png.
 """
 
 from __future__ import annotations

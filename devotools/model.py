@@ -181,7 +181,6 @@ def save_model(
     The file is whole or not there at all. Floating weights keep their dtype; pass
     ``model.half()`` to halve the size. Raises :class:`~devotools._validate.InputError` when the
     folder cannot be written, or ``metadata`` holds what JSON cannot, and for another network.
-    Taught in lesson 03.
     """
     check_kind(
         model,

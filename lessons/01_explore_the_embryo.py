@@ -598,7 +598,7 @@ for tested in (8, 32, 64, 96):
 #    at the sections before and after.</details>
 # 3. A program has an accuracy of 0.95 on our sections. Is it good?
 #    <details><summary>Answer</summary>Compare it with the program that always answers background:
-#    that one has 0.96 here. So 0.95 is worse than finding nothing.</details>
+#    that one has 0.96 here, so 0.95 does not even show that it finds anything.</details>
 # 4. Someone has one embryo, 80 sections, and wants to know how a network will do on *other*
 #    embryos. How should they split?
 #    <details><summary>Answer</summary>They cannot find out: whatever the split, the test sections

@@ -38,7 +38,7 @@ beside it.
   micrograph was used for training, or for choosing weights, threshold or scale.**
 - **Command**: `{command}`
   at commit {commit}: {batch};
-  {minutes:.0f} minutes on {device}, torch {torch}.{smooth}
+  {minutes:.0f} minutes on {device}, torch {torch}.{faint}{smooth}
 {start}- **Working resolution**: the longest side of a picture becomes {side} pixels, at which
   a nucleus is about {nucleus:.0f} pixels wide; the one with the highest IoU + F1 on
   {validation_sections} drawn validation sections: {sides}.
@@ -79,6 +79,9 @@ Weights and card: MIT, as the code.
 CROPS = "{0:,} steps of 8 crops, at many magnifications"
 WHOLE = "{0:,} steps of 4 whole sections, at about the working resolution, as they are met in use"
 MUON = ",\n  with Muon for the convolutions and AdamW for the rest"
+FAINT = """
+  In {0:.0%} of the drawings nuclei may be fainter than `devotools synthesize` draws them
+  (`FAINT` in `tools/make_weights.py`); those that validate and test are as ever."""
 SMOOTH = """
   Soft Dice has a `smooth` of {smooth:g} pixels (see `devotools.losses`), so that nuclei made up in
   a section without any weigh more."""
@@ -166,6 +169,7 @@ def write_card() -> None:
         rows="\n".join(rows),
         drawn=DRAWN,
         batch=learned_from(settings),
+        faint=FAINT.format(settings["faint"]) if settings.get("faint") else "",
         smooth=SMOOTH.format(**settings) if settings.get("smooth", 1) != 1 else "",
         start=origins(card),
         states=states_card.section().rstrip(),

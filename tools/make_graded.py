@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_raw_cell
 
 CHECK = re.compile(r"^(?:exercises\.)?check\(\"(\d+)\.(\d+)\".*\)$", re.DOTALL)
 HINT = re.compile(r"^(?:exercises\.)?hint\(")
+OTHER_LESSON = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 SYSTEMS = ("nbgrader", "otter")
 
 
@@ -75,7 +76,7 @@ def for_otter(stub: NotebookNode, solution: NotebookNode, check: NotebookNode) -
 def graded(lesson: Path, system: str) -> NotebookNode:
     """The source notebook of a lesson for one of the systems."""
     notebook = read_lesson(lesson)
-    pages = f"{links.repository()}/blob/{links.BRANCH}/docs"
+    home = f"{links.repository()}/blob/{links.BRANCH}"
     convert = for_nbgrader if system == "nbgrader" else for_otter
     cells, replaced = notebook.cells, {}
     for stub, solution, check in exercises_of(cells):
@@ -88,7 +89,8 @@ def graded(lesson: Path, system: str) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         with_pictures(cell)
         if cell.cell_type == "markdown":  # it leaves the repository, and its pages stay there
-            cell.source = cell.source.replace("](../docs/", f"]({pages}/")
+            cell.source = cell.source.replace("](../", f"]({home}/")
+            cell.source = OTHER_LESSON.sub(rf"]({home}/notebooks/\1)", cell.source)
         cell.id = id_of(cell.source, number)
     nbformat.validate(notebook)
     return notebook

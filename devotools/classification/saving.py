@@ -39,7 +39,7 @@ def save_classifier(
     Context, temperature and limit are stored as well. Tensors that are those of the shipped
     model's encoder are left out, and the SHA-256 of that encoder is noted: where only the last
     layer was trained, the file has a few kilobytes. The file is whole or not there at all. Raises
-    :class:`~devotools._validate.InputError` as :func:`~devotools.save_model`. Taught in lesson 07.
+    :class:`~devotools._validate.InputError` as :func:`~devotools.save_model`.
     """
     known, own = _base_weights(model), weights_of(model)
     left = {name: value for name, value in own.items() if not _same(value, known.get(name))}

@@ -150,7 +150,7 @@ TEST_SECTIONS = Exercise(
             "You kept the embryos that were learned from. Turn the condition round.",
         ),
     ),
-    spares="Build a new list: remove() takes from the caller's own.",
+    spares="Build a new list: remove() and sort() change the caller's own.",
     solved="so labels are counted in embryos: one labelled section takes its whole embryo out of "
     "the test.",
 )

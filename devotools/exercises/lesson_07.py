@@ -127,7 +127,7 @@ COVER = Exercise(
     cases=(
         Case("a square of 2 in a small crop", (_CROP, 1, 4, 2)),
         Case("a square of 3 further down", (_CROP, 3, 2, 3)),
-        Case("a square of 4 at the upper edge", (_CROP, 0, 1, 4)),
+        Case("a square of 4 to the right", (_CROP, 2, 3, 4)),
     ),
     hints=(
         "The network must not see what was there, and must not take the patch for something else. "

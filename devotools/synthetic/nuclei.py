@@ -47,7 +47,7 @@ def draw_nucleus(
         if nucleus.counts:
             contrast = style.visibility * _least_contrast(nucleus, spread, rng)
             level = max(level, around + contrast)
-            least = around + 0.6 * style.visibility * contrast
+            least = around + 0.6 * style.visibility * contrast  # chromatin may hide faint ones
     patch = _Patch(
         _matrix(level, style, rng, distance.shape, drift),
         relative,

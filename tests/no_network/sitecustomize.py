@@ -12,8 +12,9 @@ def is_local(address) -> bool:
     """Whether an address stays on this machine; a path (a Unix socket) does."""
     if not isinstance(address, tuple):
         return True
+    host = str(address[0]).lower()
     try:
-        return address[0] == "localhost" or ip_address(address[0]).is_loopback
+        return host in ("localhost", "", "0.0.0.0", "::") or ip_address(host).is_loopback
     except ValueError:
         return False
 
