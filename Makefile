@@ -67,7 +67,7 @@ bench: $(READY) ## measure speed, memory and time to learn beside the peers (two
 	$(RUN) benchmarks/growth.py
 	$(RUN) benchmarks/learn.py
 
-weights: setup ## train a model like the shipped one (90 minutes on two cores with bfloat16)
+weights: setup ## train a model like the shipped one (less than an hour on two cores with bfloat16)
 	$(RUN) tools/make_weights.py
 
 card: setup ## measure the shipped model again and write its card

@@ -92,8 +92,8 @@ START = """\
 AGAIN = """\
   Those began with random weights. To make `nuclei` again, check out {commit}, where that name is
   still the model before, and give the command. `make weights` begins with random weights and does
-  it in one training of an hour and a half, to higher scores on drawings and lower ones on real
-  micrographs ([measured](../../benchmarks/README.md#one-command-an-hour-and-a-half)).
+  it in one training of less than an hour, to higher scores on drawings and slightly lower ones on
+  real micrographs ([measured](../../benchmarks/README.md#one-command-less-than-an-hour)).
 """
 REAL_NOTE = """\
 - *Real micrographs*: WormImage sections with the hand-drawn masks of the 2020 project,
