@@ -54,7 +54,8 @@ STEPS, CROPS = 4_800, 3_100  # in all, and from crops
 LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
-FAINT = Appearance(visibility=(0.4, 0.9))  # nuclei that an eye has to look for
+# nuclei that an eye has to look for, and torn holes as bright as nuclei
+FAINT = Appearance(visibility=(0.4, 0.9), holes=(0.0, 2.0))
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
 SETTINGS = tuple(

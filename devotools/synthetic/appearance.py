@@ -25,7 +25,7 @@ def _chance(meaning: str, default: float) -> Any:
 GROUPS = {
     "granules": ("granules_dark", "granules_bright"),
     "chromatin": ("speckles", "blobs", "clumps", "nucleolus"),
-    "hard_negatives": ("vacuoles", "bare_chromosomes", "polar_bodies"),
+    "hard_negatives": ("vacuoles", "holes", "bare_chromosomes", "polar_bodies"),
     "clutter": (
         "tonal_patches", "eggshell", "folds", "hairs", "knife_marks", "dirt", "debris",
         "wedge", "label_bar", "frame", "second_embryo",
@@ -70,6 +70,9 @@ class Appearance:
     granules_dark: Range = _factor("density of dark granules", (0.15, 1.2), (0.0, 0.0))
     granules_bright: Range = _factor("density of bright granules", (0.1, 1.1), (0.0, 0.0))
     vacuoles: Range = _factor("mean number of vacuoles and yolk clusters", (0.0, 3.0), (0.0, 0.0))
+    holes: Range = _factor(
+        "mean number of angular bright holes torn in the cytoplasm", (0.0, 0.0), (0.0, 0.0)
+    )
     membranes: float = _chance("visible borders between cells", 0.7)
     bare_chromosomes: Range = _factor(
         "mean number of chromatin clumps without a nucleus", (0.0, 0.7), (0.0, 0.0)

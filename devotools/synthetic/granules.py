@@ -1,4 +1,4 @@
-"""Bodies in the cytoplasm: granules by the hundred, vacuoles, yolk, chromatin without a nucleus."""
+"""Bodies in the cytoplasm: granules by the hundred, vacuoles, yolk, holes, bare chromatin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .noise import noise_field
-from .shapes import crumb, ellipse, fill
+from .shapes import blend, crumb, ellipse, fill
 from .streams import Streams
 from .style import GranuleKind, Style
 
@@ -106,6 +106,18 @@ def draw_vacuoles(body: Body) -> None:
     for rng, row, col in _some_places(body, "dark bodies", 0.5 * style.vacuoles):
         dark = style.granules[1].tone * rng.uniform(0.8, 1.5)
         fill(canvas, crumb(rng, row, col, body.nucleus * rng.uniform(0.2, 0.6), 0.2), dark)
+
+
+def draw_holes(body: Body) -> None:
+    """Tear angular holes through which the resin's brightness shows: no envelope, no chromatin."""
+    style = body.style
+    for rng, row, col in _some_places(body, "holes", 1.6 * style.holes):
+        outline = crumb(rng, row, col, body.nucleus * rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.45))
+        cover = np.zeros(body.tone.shape, np.uint8)
+        fill(cover, outline, 255)
+        brightness = rng.uniform(0.7, 1.1)  # 0 like cytoplasm, 1 like resin
+        tone = style.cytoplasm + (style.resin - style.cytoplasm) * brightness
+        blend(body.tone, cover.astype(np.float32) / 255, np.float32(tone))
 
 
 def draw_bare_chromosomes(body: Body) -> None:

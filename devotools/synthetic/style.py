@@ -41,6 +41,7 @@ class Style:
     granule_trend: float  # above 0: granules gather near the rim
     granule_clumping: float
     vacuoles: float
+    holes: float
     bare_chromosomes: float
     chromatin_kinds: tuple[str, ...]
     chromatin_weights: tuple[float, ...]
@@ -89,6 +90,7 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
         granule_trend=tissue.uniform(-1, 4) * (tissue.random() < 0.6),
         granule_clumping=tissue.uniform(0, 1.3),
         vacuoles=pick("vacuoles"),
+        holes=pick("holes"),
         # the pale type shows many clumps whose nucleus the section has left
         bare_chromosomes=pick("bare_chromosomes") * (3 if pale else 1),
         chromatin_kinds=kinds,

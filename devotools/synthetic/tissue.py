@@ -10,7 +10,7 @@ import numpy as np
 from .anatomy import Embryo
 from .appearance import Appearance
 from .cutting import Section
-from .granules import Body, draw_bare_chromosomes, draw_granules, draw_vacuoles
+from .granules import Body, draw_bare_chromosomes, draw_granules, draw_holes, draw_vacuoles
 from .noise import noise_field
 from .streams import Streams
 from .style import Style
@@ -81,6 +81,7 @@ def draw_cytoplasm(
     content = Body(body, edge, style, streams, embryo.centre_px, radius, typical, depth_px)
     draw_granules(content)
     draw_vacuoles(content)
+    draw_holes(content)
     draw_bare_chromosomes(content)
     body += noise_field(streams.at("grain"), 0.7, image.shape) * np.float32(0.5 * style.texture[1])
     if style.softness > 0.3:
