@@ -184,7 +184,11 @@ def import_(
             typer.echo(f"{row.status}: {row.image or row.mask}: {row.reason}", err=True)
     typer.echo(f"{len(report.imported)} pictures imported into {out}")
     if any(not row.embryo for row in report.imported):
-        typer.echo("some embryos are not known: say --embryo, or use one sub-folder each", err=True)
+        typer.echo(
+            "some embryos are not known, so each of their pictures counts as one: say --embryo, or "
+            "use one sub-folder each",
+            err=True,
+        )
     if report.refused:
         raise typer.Exit(1)
 
@@ -200,7 +204,9 @@ def train(
         str, typer.Option(help="Start from: random, imagenet, nuclei, or a .safetensors file.")
     ] = "random",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training sections.")] = 20,
-    size: Annotated[int, typer.Option(min=32, help="Side of the training crops, in pixels.")] = 256,
+    size: Annotated[
+        int, typer.Option(min=32, max=4096, help="Side of the training crops, in pixels.")
+    ] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops in one step.")] = 8,
     learning_rate: Annotated[
         float | None,
@@ -432,7 +438,7 @@ def _check_nucleus_size(size: float | None) -> None:
     if size < SMALL_NUCLEUS:
         typer.echo(
             f"--nucleus-size is {size:g} pixels, so pictures are enlarged very much, and "
-            f"take long. If {size:g} are micrometres, divide by those along a pixel.",
+            f"take long. If {size:g} are micrometres, divide by the pixel size.",
             err=True,
         )
 
@@ -485,7 +491,10 @@ def export(
 def app_(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Pictures on this machine that the app may open; else uploads only."),
+        typer.Argument(
+            help="Pictures on this machine that the app may open; else uploads only.",
+            parser=_not_empty,
+        ),
     ] = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="The next free one from here.")
@@ -518,22 +527,34 @@ def app_(
 def progress(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Notebooks or folders; if none, this folder."),
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Notebooks or folders; if none, this folder.",
+            parser=_not_empty,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the table to this CSV file as well.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write the table to this CSV file as well.",
+            metavar="<path>",
+            parser=_not_empty,
+        ),
     ] = None,
 ) -> None:
     """Show which exercises are solved in your saved notebooks, and write a table for the teacher.
 
     Example: devotools progress notebooks --out progress.csv
 
-    Reads what the check cells showed when the notebooks were saved; runs nothing.
+    Reads what the check cells showed when the notebooks were saved; runs nothing. Exit code 1:
+    some files are no notebooks, and are left out.
     """
     from devotools.exercises import read_progress
     from devotools.images import replace_file
 
-    table = read_progress(paths or [Path()])
+    unread: list[str] = []
+    table = read_progress(paths or [Path()], unread=unread.append)
     for notebook, rows in table.groupby("notebook", sort=False):
         typer.echo(notebook)
         for row in rows.itertuples():
@@ -546,6 +567,10 @@ def progress(
         with replace_file(out) as temporary:
             table.to_csv(temporary, index=False)
         typer.echo(f"table written as {out}")
+    for said in unread:
+        typer.echo(f"left out: {said}", err=True)
+    if unread:
+        raise typer.Exit(1)
 
 
 @app.command()

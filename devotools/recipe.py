@@ -110,7 +110,10 @@ def train_on_folder(
         history = fit(model, train_loader, val_loader, config)
     except Diverged as error:
         if not error.history.best_epoch:
-            said = f"{error} That was before the first epoch ended: {str(out)!r} was not written."
+            said = (
+                f"{error} That was before the first epoch ended, so there are none yet: "
+                f"{str(out)!r} was not written."
+            )
             raise InputError(said) from error
         save_model(out, model, _card(recipe, split, error.history))
         best = error.history.best_epoch
@@ -138,7 +141,11 @@ def start_model(init: str) -> ResNet18FPN:
         return ResNet18FPN()
     if init == "imagenet":
         return ResNet18FPN(weights="imagenet")
-    return load_model(init)
+    try:
+        return load_model(init)
+    except InputError as error:
+        others = "'random' and 'imagenet' begin without a model."
+        raise InputError(f"init is {init!r}: {error} {others}") from error
 
 
 def make_loaders(split: Split, working_side: int, recipe: Recipe) -> tuple[Any, Any]:
@@ -199,7 +206,7 @@ def _without_embryo(split: Split) -> str:
     unnamed = [pair.name for pair in pairs if pair.embryo is None]
     if not unnamed:
         return ""
-    said = "no manifest.csv names the embryos"
+    said = "there is no manifest.csv, or it names no embryo"
     if len(unnamed) < len(pairs):
         share = f"{len(unnamed)} of {len(pairs)} sections"
         said = f"manifest.csv names no embryo for {share}, for example {unnamed[0]!r}"
@@ -241,7 +248,11 @@ def _stale_masks(split: Split) -> str:
 
 
 def _replaced(out: Path) -> str:
-    return f"{str(out)!r} is there already, and will be replaced." if out.exists() else ""
+    return (
+        f"{str(out)!r} is there already, and will be replaced after the training."
+        if out.exists()
+        else ""
+    )
 
 
 def _diameters_of(pairs: list[ImageMaskPair], side: str) -> list[float]:

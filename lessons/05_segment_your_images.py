@@ -193,7 +193,8 @@ for nucleus in table.itertuples():
     _ = ax.text(beside, nucleus.centroid_row, nucleus.label, **style)
 
 # %% [markdown]
-# *Figure 3. Outlines over the picture, with the numbers of the table.*
+# *Figure 3. Outlines over the picture, with the numbers of the table.* In the stored section you
+# should have found none of the three: all eight are nuclei, even the pale ones.
 #
 # ## Micrometres
 #
@@ -272,7 +273,8 @@ for ax, threshold, found in zip(axes, thresholds, answers, strict=True):
 # and then it parts two that a lower one has joined. A nucleus of which the model is certain keeps
 # its outline nearly where it was. One that comes and goes with the threshold was never certain, and
 # may be none: look at it yourself. And what the model does not see at all has no outline at any
-# threshold.*
+# threshold: in the stored section the small one at 0.1 is no nucleus, and of six true ones two have
+# no outline in any of the three.*
 #
 # Leave the threshold at 0.5 unless you have labelled pictures to choose another one by (lesson 4).
 # The smallest area is another matter: 20 pixels are sensible in a picture 256 pixels wide, and a
@@ -342,10 +344,10 @@ for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
 # better. (An outline that fits none may well lie on a nucleus: it covers too little of it.) It is a
 # guess all the same, and rests on three nuclei that look sure: a picture with fewer gets none.
 #
-# The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few in Fiji with the
-# line tool. In Python it is `scale = model.working_nucleus / width`, in the command further down
-# `--nucleus-size WIDTH`. How exact must it be? We try a range of scales on five sections.
-# *Predict:* what does the curve look like?
+# The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few with the line
+# tool of [Fiji](https://fiji.sc), a free program for microscope pictures. In Python it is `scale =
+# model.working_nucleus / width`, in the command further down `--nucleus-size WIDTH`. How exact must
+# it be? We try a range of scales on five sections. *Predict:* what does the curve look like?
 
 # %%
 tried = [6, 9, 13, 20, 30, 45, 65]  # width of a nucleus as the network sees it, in pixels
@@ -376,15 +378,16 @@ _ = ax.legend()
 # have looked. Where nothing is found at all precision is drawn as 0.* Read off how exactly you must
 # measure: may a width be a third off?
 #
-# Here recall even goes on rising beyond the usual width. These are two dozen cuts of one embryo,
-# and it is a matter of a few of them, so that is no rule; and at twice the width the picture has
-# four times as many pixels to work through. But it says on which side to err. If you are unsure,
-# give a width that is rather too *small*: the network then sees nuclei that are too large, and that
-# costs little. Too large a width shrinks them, towards the cliff.
+# A third too small costs nothing here; a third too large, which shrinks the nuclei, costs some of
+# them. Here recall even goes on rising beyond the usual width. These are two dozen cuts of one
+# embryo, and it is a matter of a few of them, so that is no rule; and at twice the width the
+# picture has four times as many pixels to work through. But it says on which side to err. If you
+# are unsure, give a width that is rather too *small*: the network then sees nuclei that are too
+# large, and that costs little. Too large a width shrinks them, towards the cliff.
 #
-# Both are called size, and they are easily confused. The **pixel size** of a section before gives
-# units, and changes nothing that is found. The **nucleus size** decides what is found, and gives no
-# units.
+# Both are called size, and they are easily confused. The **pixel size**, under *Micrometres* above,
+# gives units, and changes nothing that is found. The **nucleus size** decides what is found, and
+# gives no units.
 
 # %% [markdown]
 # ## The same with one command
@@ -459,8 +462,9 @@ for reason in per_picture["error"].dropna().head(3):
 per_picture.drop(columns=["seconds", "error"]).head(10)
 
 # %% [markdown]
-# `overlays/` is where you look first, `labels/` is for Fiji or napari, and `nuclei.csv` is what you
-# take into your statistics: the table that you know, with the picture's name in front.
+# `overlays/` is where you look first, `labels/` is for Fiji or [napari](https://napari.org), a
+# viewer for pictures in layers, and `nuclei.csv` is what you take into your statistics: the table
+# that you know, with the picture's name in front.
 
 # %% tags=["nbval-ignore-output"]
 nuclei = pd.read_csv(results / "nuclei.csv")
@@ -720,7 +724,8 @@ for ax, (who, stack) in zip(axes, linked.items(), strict=True):
 # *Figure 10. Every nucleus from its first to its last section; an orange diamond was seen in one
 # section only. Rows are sorted by first section: the same height left and right need not be the
 # same nucleus. A nucleus is several sections deep here, so what shows in just one is suspect: a
-# granule taken for a nucleus, or a piece of a nucleus that was lost in the section before.*
+# granule taken for a nucleus, or an end of a nucleus, outlined too small to overlap enough with
+# its next cut; but it may also be a true nucleus that the model found only once.*
 #
 # Asking for **two sections or more** is a cheap and honest filter: a granule is rarely taken for a
 # nucleus twice in the same place. It costs the nuclei that were cut only once, and those that the
@@ -750,11 +755,12 @@ assert (partners == 1).mean() > 0.8, "most nuclei should be found and followed"
 
 # %% [markdown]
 # In the stored run nothing is split or merged *any more*: most of what the filter left out were
-# pieces of nuclei that were followed anyway. With other embryos you will see both. A nucleus that
-# the model misses in one section in the middle of its life is **split**: the link is broken, and it
-# counts twice. Two nuclei right above each other are **merged** by a link too many. Both errors can
-# cancel in the sum, so a right total is no proof. (A better linker looks back two sections, or
-# weighs all links at once.)
+# slivers of nuclei that were followed anyway, and one was a nucleus of five sections that the model
+# found in a single one: that is the one with none. With other embryos you will see all of these. A
+# nucleus that the model misses in one section in the middle of its life is **split**: the link is
+# broken, and it counts twice. Two nuclei right above each other are **merged** by a link too many.
+# Both errors can cancel in the sum, so a right total is no proof. (A better linker looks back two
+# sections, or weighs all links at once.)
 #
 # ### Volumes
 #

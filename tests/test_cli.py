@@ -407,7 +407,7 @@ def test_a_nucleus_size_in_micrometres_is_wondered_at(devotools, pictures, tmp_p
         code, _, complaints = devotools(
             "segment", pictures, "--out", tmp_path / str(number), "--nucleus-size", size
         )
-        assert (code, "divide by those along a pixel" in complaints) == (0, size == "5")
+        assert (code, "divide by the pixel size" in complaints) == (0, size == "5")
 
 
 @pytest.mark.parametrize("option", ["--threshold=1", "--min-area=99999"])
@@ -637,7 +637,7 @@ def test_training_without_a_manifest_says_what_that_means(devotools, monkeypatch
             "--size", 32, "--device", "cpu",
         )  # fmt: skip
         assert code == 0
-        told.append("no manifest.csv names the embryos" in complaints)
+        told.append("there is no manifest.csv, or it names no embryo" in complaints)
         (data / "manifest.csv").unlink(missing_ok=True)
     assert told == [False, True]
 
@@ -780,3 +780,15 @@ def test_a_bug_is_still_a_traceback(devotools, monkeypatch, tmp_path):
 def test_overlays_can_be_read(devotools, pictures, tmp_path):
     devotools("segment", pictures, "--out", tmp_path / "out")
     assert read_image(tmp_path / "out" / "overlays" / "sub" / "b.png").max() > 0.5
+
+
+@pytest.mark.parametrize("words", [("app", ""), ("progress", ""), ("progress", "--out", "")])
+def test_an_empty_path_is_not_the_current_folder(real, words):
+    code, _, complaints = real(*words)
+    assert (code, "it is empty" in complaints) == (2, True)
+
+
+def test_a_crop_larger_than_memory_is_refused(real, tmp_path):
+    words = ("train", "--data", tmp_path, "--out", tmp_path / "m.safetensors", "--size", 100_000)
+    code, _, complaints = real(*words)
+    assert (code, "4096" in complaints) == (2, True)

@@ -490,7 +490,7 @@ def test_more_than_two_values_are_refused_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match=r"4 different values.* save labels > 0 as the mask"):
         read_mask(labels)
     Image.fromarray(np.uint8(draw_discs() > 0) * 255).save(tmp_path / "a.jpg", quality=85)
-    with pytest.raises(InputError, match=r"saved as JPEG, compute image > half of the maximum"):
+    with pytest.raises(InputError, match=r"saved as JPEG, compute image > 127, half of white"):
         read_mask(tmp_path / "a.jpg")
 
 

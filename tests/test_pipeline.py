@@ -146,6 +146,13 @@ def test_new_pictures_are_added_and_names_that_collide_now_part(pictures, tmp_pa
     assert network.seen < 12  # whole groups of pictures were left alone, at least
 
 
+def test_the_same_weights_under_another_name_are_no_other_settings(pictures, tmp_path):
+    run(pictures, tmp_path / "out", model="mine.safetensors")
+    network = Counting()
+    run(pictures, tmp_path / "out", network, model="./copies/mine.safetensors")
+    assert network.seen == 0
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

@@ -101,6 +101,19 @@ def test_what_is_no_notebook_is_refused(tmp_path, name, content, problem):
     assert name in str(refused.value)
 
 
+def test_a_broken_notebook_of_a_class_does_not_hide_the_others(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path / "ada.ipynb", check_cell("1.2", exercises.Verdict(True, "")))
+    (tmp_path / "ben.ipynb").write_text("{", encoding="utf-8")
+    write_notebook(tmp_path / "eve.ipynb", check_cell("1.2"))
+    out = tmp_path / "class.csv"
+    code, said, complaints = run_command(monkeypatch, capsys, "progress", tmp_path, "--out", out)
+    assert code == 1
+    assert "ben.ipynb' cannot be read as a notebook" in complaints
+    assert "1 of 2 exercises solved" in said
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert [row["status"] for row in rows] == ["solved", "not run"]
+
+
 def test_folder_without_notebooks_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no notebook in .* Give the folder in which you saved"):
         read_progress([tmp_path])

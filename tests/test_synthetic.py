@@ -175,10 +175,11 @@ def test_a_grazed_nucleus_does_not_count():
 
 @pytest.mark.parametrize("name", sorted(Appearance.factors()) + sorted(GROUPS))
 def test_each_factor_can_be_switched_off_and_changes_a_picture(name):
-    off = Appearance().without(name)
-    assert off != Appearance()
+    on = Appearance(holes=(1.0, 2.0))  # the one factor that default drawings are without
+    off = on.without(name)
+    assert off != on
     changed = (
-        not np.array_equal(draw_section(seed, 64)[0], draw_section(seed, 64, off)[0])
+        not np.array_equal(draw_section(seed, 64, on)[0], draw_section(seed, 64, off)[0])
         for seed in range(60)
     )
     assert any(changed)
@@ -194,6 +195,20 @@ def test_factors_have_a_meaning_and_unknown_ones_are_refused():
     assert all(meaning for meaning in Appearance.factors().values())
     with pytest.raises(ValueError, match=r"unknown factor\(s\) moons; choose from .*label_bar"):
         Appearance().without("moons")
+
+
+def test_holes_are_bright_and_no_nuclei():
+    torn = Appearance(holes=(4.0, 4.0), nuclei_contrast=(0.85, 0.85))
+    brighter = []
+    for seed in range(12):
+        image, labels = draw_section(seed, SIZE, torn.without("degradation"))
+        whole, same = draw_section(
+            seed, SIZE, Appearance(nuclei_contrast=(0.85, 0.85)).without("degradation")
+        )
+        assert np.array_equal(labels, same)
+        holes = (image - whole > 0.1) & (labels == 0)
+        brighter.append(holes.sum())
+    assert np.median(brighter) > 40
 
 
 # --- states

@@ -255,6 +255,13 @@ _FALLS_IN_TWO = np.array(
         [[0] * 10, [0, 0, 0, 0, 0, 0, 0, 1, 1, 0]],
     ]
 )
+# Two nuclei that move on: IoU 2/9, just enough for a link, and 2/11, just too little.
+_NEAR_THE_LIMIT = np.array(
+    [
+        [[1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0]],
+        [[0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2]],
+    ]
+)
 _PAIR = np.array([[[1, 1, 0, 3, 3, 3, 3, 3]], [[0, 0, 0, 2, 2, 0, 0, 0]]])
 
 COUNT = Exercise(
@@ -265,6 +272,7 @@ COUNT = Exercise(
         Case("four sections with eight cuts", (_TINY,)),
         Case("nuclei that touch, and overlaps too small for a link", (_TOUCHING,)),
         Case("a nucleus that falls in two, and a section without any", (_FALLS_IN_TWO,)),
+        Case("overlaps near the limit of 0.2", (_NEAR_THE_LIMIT,)),
     ),
     hints=(
         "Two cuts that are linked are one nucleus; three in a chain are one nucleus as well. By "
@@ -310,6 +318,12 @@ COUNT = Exercise(
             lambda labels: _count(labels, 0.5),
             "match_instances asks for an IoU of 0.5 unless you say otherwise, and near its ends a "
             "nucleus shrinks faster than that from section to section. Give it 0.2.",
+        ),
+        Mistake(
+            "the links ask for too little overlap",
+            lambda labels: _count(labels, 0.1),
+            "Neighbours that hardly touch are linked as well, and two nuclei become one. Give "
+            "match_instances an IoU of 0.2.",
         ),
         Mistake(
             "the background is counted as a nucleus",

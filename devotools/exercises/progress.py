@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +49,9 @@ def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def read_progress(paths: Iterable[str | Path]) -> pd.DataFrame:
+def read_progress(
+    paths: Iterable[str | Path], *, unread: Callable[[str], object] | None = None
+) -> pd.DataFrame:
     """A table of the exercises in saved notebooks, one row each.
 
     ``paths`` are notebooks and folders of them. Columns: ``notebook`` (the path as given),
@@ -59,7 +61,9 @@ def read_progress(paths: Iterable[str | Path]) -> pd.DataFrame:
 
     It reads what the check cell showed when the notebook was *saved*: nothing is executed. A
     notebook whose check cell was cleared counts as not run. Raises
-    :class:`~devotools._validate.InputError` for a path or a file that is no notebook.
+    :class:`~devotools._validate.InputError` for a path that does not exist, and for a file that is
+    no notebook, unless ``unread`` takes its sentence: then it is called with it, and the file is
+    left out.
 
     >>> import json, pathlib, tempfile
     >>> cell = {"cell_type": "code", "source": 'exercises.check("1.2", count)', "outputs": []}
@@ -68,11 +72,14 @@ def read_progress(paths: Iterable[str | Path]) -> pd.DataFrame:
     >>> read_progress([path])[["exercise", "status"]].values.tolist()
     [['1.2', 'not run']]
     """
-    rows = [
-        {"notebook": path.as_posix(), **row}
-        for path in find_notebooks(paths)
-        for row in _exercises_of(path)
-    ]
+    rows = []
+    for path in find_notebooks(paths):
+        try:
+            rows += [{"notebook": path.as_posix(), **row} for row in _exercises_of(path)]
+        except InputError as error:
+            if unread is None:
+                raise
+            unread(str(error))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

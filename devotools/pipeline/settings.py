@@ -45,6 +45,7 @@ OPTIONS = {
 }
 ARITHMETIC = r"(?P<precision>\w+) on cpu(, (?P<threads>\d+) threads)?"
 FOLLOWS = {"scale": "nucleus_size", "weights": "model", "classifier": "classify"}
+NAMES = {"model": "weights", "classify": "classifier"}  # a name, and the sum of what it names
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         keys = [key for key in new if key != "places"]
         keys += [key for key in ("classify",) if key in old and key not in new]
         different = [key for key in keys if old.get(key) != new.get(key)]
+        for name, total in NAMES.items():  # the same weights under another name are the same
+            if name in different and total in new and total not in different:
+                different.remove(name)
         if not different and stored != seen:  # moved, together or alone: next time perhaps again
             write_settings(out, {key: old[key] for key in old if key != "inputs"} | seen)
         known = {key: old.get(key) for key in different}
