@@ -218,8 +218,8 @@ _ = dt.show_image(grey[corner] > 0, axes[2], title="everything above 0")
 # *Figure 4. A mask through a JPEG file. JPEG packs squares of 8 x 8 pixels, and leaves faint waves
 # in each square that an outline crosses. In 2020 every value above 0 became nucleus.*
 #
-# `devotools` never writes a mask as JPEG, and refuses to read one. But if JPEG is all that you
-# have:
+# `devotools` never writes a mask as JPEG, and refuses to read one unless you ask for it (`devotools
+# import --clean`). But if JPEG is all that you have:
 #
 # ## Exercise 6.1: rescue a mask
 #
@@ -331,8 +331,9 @@ exercises.check("6.2", usable_for_test)
 # devotools segment my_micrographs --model mine.safetensors --out results
 # ```
 #
-# (Batch normalisation keeps its means and spreads there all the same, so the scores may differ from
-# those below.)
+# (`my_labels` must hold two embryos at least: the command keeps a fifth of them, one or more, to
+# validate, and learns from the others. Batch normalisation keeps its means and spreads there all
+# the same. So the scores may differ from those below.)
 #
 # *Predict:* the IoU on the stained test embryos, after a minute of training on eight sections. Will
 # it beat the minus sign?
@@ -404,15 +405,16 @@ negative = results["shipped model, turned round"]
 print(f"{'turned round':22} {0:6}  {negative['stained iou']:.2f}")
 
 # %% [markdown]
-# *Look at three things:* how steep the line is at its beginning, how the bars (the spread over
-# runs) compare with the steps between points, and how many labels the minus sign is worth.
+# *Look at three things:* how far the first point lies above the dotted line (no label at all), how
+# the bars (the spread over runs) compare with the steps between points, and how many labels the
+# minus sign is worth.
 
 # %%
 # alt: IoU against the number of labelled sections, from 1 to 32. The line of the fine-tuned model
-#   begins at 0.4, rises up to 8 and no further after that; its bars stay long. Crosses for
-#   a random start lie below it. Horizontal lines mark the shipped model on stained sections, at the
-#   bottom, on the same turned round, just below the line's beginning, and on ordinary ones, at the
-#   top.
+#   begins at 0.4, is about 0.5 at 2 and 4, about 0.6 at 8 and 16, and lower again at 32; its bars
+#   stay long. Crosses for a random start lie below it. Horizontal lines mark the shipped model on
+#   stained sections, at the bottom, on the same turned round, just below the line's beginning, and
+#   on ordinary ones, at the top.
 _, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 for name, style in {"fine-tuned": "o-", "random start": "x--"}.items():
     points = [(labels, s["stained iou"]) for (arm, labels), s in arms.items() if arm == name]
@@ -438,16 +440,16 @@ _ = ax.legend(loc="upper left", ncols=2, fontsize="small")
 # deviation; black lines need no label. The lowest is where one starts, the highest what the shipped
 # model scores on the same embryos without the stain.*
 #
-# The first labels give most: on those embryos one section (and four to validate) already does a
-# little more than the minus sign, and after eight the line rises no more; at 32 it is even lower.
-# More labels do no harm by themselves: all runs have the same number of steps, so each of 32
-# sections is met a quarter as often as each of 8, and the runs scatter by as much as the line
-# falls. Do see how long the bars are: which embryos were labelled, and which seed, matters as much
-# as whether there were 8 labels or 32. A random start with the same steps gets no further than a
-# single label brought the shipped model, with eight labels as with 32: perhaps it learns *dark and
-# round*, but in so few steps not what an embryo is. This is why a **pre-trained** model is worth
-# sharing. (No start was trained to its end here: a random one may catch up, in hours. And 32 labels
-# do not reach the uppermost line: a hundred steps are few.)
+# The very first label gives most, from nothing to 0.4: on those embryos one section (and four to
+# validate) already does a little more than the minus sign, and after eight the line rises no more;
+# at 32 it is even lower. More labels do no harm by themselves: all runs have the same number of
+# steps, so each of 32 sections is met a quarter as often as each of 8, and the runs scatter by as
+# much as the line falls. Do see how long the bars are: which embryos were labelled, and which seed,
+# matters as much as whether there were 8 labels or 32. A random start with the same steps gets no
+# further than a single label brought the shipped model, with eight labels as with 32: perhaps it
+# learns *dark and round*, but in so few steps not what an embryo is. This is why a **pre-trained**
+# model is worth sharing. (No start was trained to its end here: a random one may catch up, in
+# hours. And 32 labels do not reach the uppermost line: a hundred steps are few.)
 #
 # And if one does both, turns the pictures round *and* fine-tunes on the same eight?
 
@@ -566,10 +568,10 @@ _ = ax.legend(loc="lower left", fontsize="small")
 #
 # Mixing keeps most of the old. It may pay with some of the new, for half of the crops are ordinary
 # now; but the bars are longer than that difference, and three runs cannot tell. A rate that is a
-# tenth forgets less because it *learns* next to nothing in so few steps. Turning round first gains
-# most of the new and keeps much of the old: what is near to what the model knows bends it less.
-# That is the other half of the cheap remedy's worth. And the simplest way to forget nothing is to
-# keep both files, and use each for its own pictures.
+# tenth forgets less than the full rate, though no less than mixing, and *learns* next to nothing in
+# so few steps. Turning round first gains most of the new and keeps much of the old: what is near to
+# what the model knows bends it less. That is the other half of the cheap remedy's worth. And the
+# simplest way to forget nothing is to keep both files, and use each for its own pictures.
 #
 # ## Why six ragged masks were not enough
 #
@@ -739,9 +741,9 @@ for name in ("no shift, clean masks", "no shift, ragged masks"):
 # **5.** After fine-tuning, the ordinary sections are worse. Name two remedies, and one case in
 # which you need none.
 #
-# <details><summary>Answer</summary>Mix ordinary sections in, or keep both models. If you never
-# meet ordinary pictures again, none is needed. (Smaller steps also forget less, but learn
-# less.)</details>
+# <details><summary>Answer</summary>Mix ordinary sections in; bring the new pictures nearer to
+# the old, as by turning them round; or keep both models. If you never meet ordinary pictures again,
+# none is needed. (Smaller steps forget less too, but hardly learn.)</details>
 #
 # Next: [lesson 7, classify nuclei](07_classify_nuclei.ipynb). With pictures of your own, go back to
 # [lesson 5](05_segment_your_images.ipynb), which shows the way through the package and the command.
