@@ -151,6 +151,11 @@ def test_the_same_weights_under_another_name_are_no_other_settings(pictures, tmp
     network = Counting()
     run(pictures, tmp_path / "out", network, model="./copies/mine.safetensors")
     assert network.seen == 0
+    network.working_side = 999  # the weights are the same, and would see pictures larger
+    with pytest.raises(InputError, match=r"--model: mine.safetensors, now other.safetensors"):
+        run(pictures, tmp_path / "out", network, model="other.safetensors")
+    with pytest.raises(InputError, match="the model's working side: not given, now 999"):
+        run(pictures, tmp_path / "out", network, model="mine.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,22 @@ OPTIONS = {
     "rois": "--rois",
     "classify": "--classify",
     "weights": "the model's weights",
+    "working_side": "the model's working side",
+    "working_nucleus": "the nucleus size that the model was trained at",
     "classifier": "the classifier's weights",
     "devotools": "the version of devotools",
     "arithmetic": "how the machine calculates",
 }
 ARITHMETIC = r"(?P<precision>\w+) on cpu(, (?P<threads>\d+) threads)?"
-FOLLOWS = {"scale": "nucleus_size", "weights": "model", "classifier": "classify"}
+FOLLOWS = {
+    "scale": "nucleus_size",
+    "weights": "model",
+    "working_side": "model",
+    "working_nucleus": "model",
+    "classifier": "classify",
+}
 NAMES = {"model": "weights", "classify": "classifier"}  # a name, and the sum of what it names
+SIZES = ("working_side", "working_nucleus")  # of a model: the scale follows from them
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ class Settings:
     calculates: in bfloat16 results do not depend on the number of threads, in float32 they do, in
     the last digit, and a pixel in a million may fall on the other side of the threshold.
     ``classify`` is the name or file of the classifier that tells states, None where they are not
-    told, and ``classifier`` the SHA-256 of what it holds.
+    told, and ``classifier`` the SHA-256 of what it holds. ``working_side`` and ``working_nucleus``
+    are the model's, in pixels.
     """
 
     model: str
@@ -70,6 +80,8 @@ class Settings:
     rois: bool
     arithmetic: str
     devotools: str
+    working_side: int | None = None
+    working_nucleus: float | None = None
     classify: str | None = None
     classifier: str | None = None
 
@@ -134,12 +146,11 @@ def scale_for(network: nn.Module, nucleus_size: float | None) -> float | str:
     return trained_on / nucleus_size
 
 
-def facts_of(
-    network: nn.Module, classifier: ResNet18Classifier | None = None
-) -> dict[str, str | None]:
+def facts_of(network: nn.Module, classifier: ResNet18Classifier | None = None) -> dict[str, Any]:
     """What follows from the networks and the machine that they run on."""
     return {
         "weights": weights_sum(network),
+        **{size: getattr(network, size, None) for size in SIZES},
         "arithmetic": _arithmetic(network),
         "devotools": importlib.metadata.version("devotools"),
         "classifier": None if classifier is None else classifier_sum(classifier),
@@ -185,11 +196,13 @@ def check_same_run(out: Path, settings: Settings, inputs: Sequence[str]) -> None
         if typed == list(inputs) or old.get("places") == new["places"]:
             old["pictures"] = new["pictures"]
         old.setdefault("pictures", typed)
-        keys = [key for key in new if key != "places"]
+        # an earlier version did not note the sizes, and went by the model's name
+        keys = [key for key in new if key != "places" and (key in old or key not in SIZES)]
         keys += [key for key in ("classify",) if key in old and key not in new]
         different = [key for key in keys if old.get(key) != new.get(key)]
+        noted = all(size in old for size in SIZES) and not set(SIZES) & set(different)
         for name, total in NAMES.items():  # the same weights under another name are the same
-            if name in different and total in new and total not in different:
+            if noted and name in different and total in new and total not in different:
                 different.remove(name)
         if not different and stored != seen:  # moved, together or alone: next time perhaps again
             write_settings(out, {key: old[key] for key in old if key != "inputs"} | seen)
