@@ -555,6 +555,8 @@ def progress(
 
     unread: list[str] = []
     table = read_progress(paths or [Path()], unread=unread.append)
+    if unread and table.empty:
+        raise InputError(" ".join(unread))
     for notebook, rows in table.groupby("notebook", sort=False):
         typer.echo(notebook)
         for row in rows.itertuples():

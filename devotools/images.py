@@ -117,8 +117,8 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise InputError(
             f"mask {str(path)!r} holds {len(values)} different values; expected two at most, "
             "background and nucleus. If it is a label image, put it into labels/ and save "
-            "labels > 0 as the mask; if it was saved as JPEG, compute image > 127, half of white, "
-            "once, and save that as PNG."
+            "labels > 0 as the mask; if it was saved as JPEG, compute image > 127, half of white "
+            "(of its brightest value where nuclei are grey), once, and save that as PNG."
         )
     return array > values[0] if len(values) == 2 else array > 0
 
@@ -315,7 +315,7 @@ def _read_with_pillow(path: Path, as_shown: bool) -> np.ndarray:
             return np.asarray(picture)
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{str(path)!r} is not an image; expected a PNG, JPEG, TIFF, BMP, GIF or WebP. "
+            f"{str(path)!r} is not an image; expected a PNG, JPEG or TIFF file. "
             "Check what the file really is: its name alone does not make it one."
         ) from error
 

@@ -144,6 +144,8 @@ def start_model(init: str) -> ResNet18FPN:
     try:
         return load_model(init)
     except InputError as error:
+        if Path(init).exists():
+            raise
         others = "'random' and 'imagenet' begin without a model."
         raise InputError(f"init is {init!r}: {error} {others}") from error
 

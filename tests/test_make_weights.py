@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+from dataclasses import replace
 
 import make_weights
 import numpy as np
@@ -121,6 +122,15 @@ def test_a_share_of_the_pool_has_fainter_nuclei():
     for number in range(0, 24, 2):  # the other half is as ever
         usual, mixed = (make_weights.draw_one(number, faint)[0] for faint in (0.0, 0.5))
         np.testing.assert_array_equal(usual, mixed)
+
+
+def test_the_faint_share_has_torn_holes():
+    whole = replace(make_weights.FAINT, holes=(0.0, 0.0))
+    torn = [
+        not np.array_equal(make_weights.draw_one(n, 1.0)[0], np.round(255 * image))
+        for n, (image, _) in ((n, draw_section(n, make_weights.SIZE, whole)) for n in range(6))
+    ]
+    assert any(torn)
 
 
 def test_muon_trains_the_convolutions_and_adamw_the_rest(small):

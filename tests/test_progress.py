@@ -101,9 +101,28 @@ def test_what_is_no_notebook_is_refused(tmp_path, name, content, problem):
     assert name in str(refused.value)
 
 
-def test_a_broken_notebook_of_a_class_does_not_hide_the_others(tmp_path, monkeypatch, capsys):
+OUTPUT_LESS = '{"cells": [{"cell_type": "code", "source": "exercises.check(\\"1.2\\", a)", %s}]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        None,  # a folder of that name
+        '{"cells": [{"cell_type": "code", "source": null}]}',
+        OUTPUT_LESS % '"outputs": null',
+        OUTPUT_LESS % '"outputs": [{"data": null}]',
+        OUTPUT_LESS % '"outputs": [{"data": {"text/plain": [1]}}]',
+    ],
+)
+def test_a_broken_notebook_of_a_class_does_not_hide_the_others(
+    tmp_path, monkeypatch, capsys, content
+):
     write_notebook(tmp_path / "ada.ipynb", check_cell("1.2", exercises.Verdict(True, "")))
-    (tmp_path / "ben.ipynb").write_text("{", encoding="utf-8")
+    if content is None:
+        (tmp_path / "ben.ipynb").mkdir()
+    else:
+        (tmp_path / "ben.ipynb").write_text(content, encoding="utf-8")
     write_notebook(tmp_path / "eve.ipynb", check_cell("1.2"))
     out = tmp_path / "class.csv"
     code, said, complaints = run_command(monkeypatch, capsys, "progress", tmp_path, "--out", out)
@@ -150,3 +169,10 @@ def test_command_without_an_exercise(tmp_path, monkeypatch, capsys):
     code, _, complained = run_command(monkeypatch, capsys, "progress", tmp_path / "nowhere")
     assert code == 2
     assert "is neither a folder nor a notebook" in complained
+
+
+def test_no_table_is_written_where_no_notebook_could_be_read(tmp_path, monkeypatch, capsys):
+    (tmp_path / "ben.ipynb").write_text("{", encoding="utf-8")
+    out = tmp_path / "class.csv"
+    code, _, complaints = run_command(monkeypatch, capsys, "progress", tmp_path, "--out", out)
+    assert (code, out.exists(), "cannot be read as a notebook" in complaints) == (2, False, True)

@@ -80,9 +80,8 @@ CROPS = "{0:,} steps of 8 crops, at many magnifications"
 WHOLE = "{0:,} steps of 4 whole sections, at about the working resolution, as they are met in use"
 MUON = ",\n  with Muon for the convolutions and AdamW for the rest"
 FAINT = """
-  In {0:.0%} of the drawings nuclei may be fainter than `devotools synthesize` draws them,
-  and bright holes be torn in the cytoplasm
-  (`FAINT` in `tools/make_weights.py`); those that validate and test are as ever."""
+  In {0:.0%} of the drawings nuclei may be fainter than `devotools synthesize` draws them
+  (`FAINT` in `tools/make_weights.py` at that commit); those that validate and test are as ever."""
 SMOOTH = """
   Soft Dice has a `smooth` of {smooth:g} pixels (see `devotools.losses`), so that nuclei made up in
   a section without any weigh more."""

@@ -80,7 +80,10 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--pool", type=int, default=24_000, help="drawn sections to learn from")
     parser.add_argument(
-        "--faint", type=float, default=0.67, help="share of them whose nuclei may be fainter"
+        "--faint",
+        type=float,
+        default=0.67,
+        help="share of them drawn as FAINT: fainter nuclei, torn holes",
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")

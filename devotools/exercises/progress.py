@@ -98,13 +98,21 @@ def _exercises_of(path: Path) -> Iterator[dict[str, str]]:
 def _cells_of(path: Path) -> list[dict]:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        if all(isinstance(cell, dict) for cell in cells):
+        if all(isinstance(cell, dict) and _is_text(cell) for cell in cells):
             return cells
-    except (ValueError, KeyError, TypeError):  # no JSON, or JSON of another kind
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no file, or another kind
         pass
     raise InputError(
         f"{str(path)!r} cannot be read as a notebook. Save it again in Jupyter, or leave it out."
     )
+
+
+def _is_text(cell: dict) -> bool:
+    """Whether source and outputs of a cell are what Jupyter writes."""
+    texts = [cell.get("source", "")]
+    for output in cell.get("outputs", []):
+        texts.append(output.get("data", {}).get("text/plain", ""))
+    return all(isinstance(text, str) or set(map(type, text)) <= {str} for text in texts)
 
 
 def _source(cell: dict) -> str:
