@@ -54,8 +54,8 @@ STEPS, CROPS = 4_800, 3_100  # in all, and from crops
 LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
-# nuclei that an eye has to look for, and torn holes as bright as nuclei
-FAINT = Appearance(visibility=(0.4, 0.9), holes=(0.0, 2.0))
+# nuclei that an eye has to look for, rims that break up, and torn holes as bright as nuclei
+FAINT = Appearance(visibility=(0.4, 0.9), frayed=(0.0, 0.5), holes=(0.0, 2.0))
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
 SETTINGS = tuple(
@@ -83,7 +83,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--faint",
         type=float,
         default=0.67,
-        help="share of them drawn as FAINT: fainter nuclei, torn holes",
+        help="share of them drawn as FAINT: fainter nuclei, frayed rims, torn holes",
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")

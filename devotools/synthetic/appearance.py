@@ -95,6 +95,12 @@ class Appearance:
     raggedness: Range = _factor(
         "how far looks stray from the envelope (px)", (0.2, 1.6), (0.0, 0.0)
     )
+    frayed: Range = _factor(
+        "share of a nucleus' radius over which its rim breaks up into cytoplasm",
+        (0.0, 0.0),
+        (0.0, 0.0),
+        most=1,
+    )
     # --- the embryo's shape and size
     magnification: Range = _factor(
         "pixels for 18 um, about half an embryo, in whole views",

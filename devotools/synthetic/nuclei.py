@@ -59,6 +59,9 @@ def draw_nucleus(
     view = image[window]
     _draw_envelope(view, patch, distance, style, rng)
     cover = _cover(distance, nucleus, style, rng, drift)
+    if style.frayed:
+        own = streams.at("frayed", nucleus.index)
+        cover *= _frayed(distance, patch, nucleus, style.frayed, own, drift)
     view += cover * (patch.tone - view)
     if nucleus.counts:
         labels[window][distance > 0] = nucleus.label
@@ -115,6 +118,31 @@ def _cover(
     if not nucleus.counts:
         opacity *= 0.5 * min(1.0, nucleus.share / GRAZE)
     return (np.clip((distance + stray * ragged) / width + 0.5, 0, 1) * opacity).astype(np.float32)
+
+
+def _frayed(
+    distance: np.ndarray,
+    patch: _Patch,
+    nucleus: NucleusCut,
+    reach: float,
+    rng: np.random.Generator,
+    drift: float,
+) -> np.ndarray:
+    """Return how much of the nucleus is left (0 to 1) where its rim breaks up into crumbs.
+
+    One side frays more than the other. The envelope, and so the label, stays where it is.
+    """
+    height, width = distance.shape
+    down = np.arange(height, dtype=np.float32)[:, None] - patch.row
+    right = np.arange(width, dtype=np.float32)[None, :] - patch.col
+    turn, most = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.4)
+    side = 0.5 + 0.5 * np.cos(np.arctan2(down, right) - turn)  # 1 where it frays most, 0 opposite
+    depth = np.maximum(reach * most * nucleus.radius * (0.25 + 0.75 * side), 0.5)
+    rim = np.clip(1 - distance / depth, 0, 1)  # 1 at the envelope, 0 where nothing is frayed
+    grain = max(0.7, nucleus.full_radius * rng.uniform(0.05, 0.14))
+    crumbs = noise_field(rng, grain, distance.shape, drift)
+    left = np.clip(0.5 + 1.5 * (crumbs + 1.2 - 2.0 * rim), 0, 1)
+    return np.where(rim > 0, left, 1).astype(np.float32)
 
 
 def _draw_envelope(

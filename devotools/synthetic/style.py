@@ -50,6 +50,7 @@ class Style:
     network: bool
     nuclear_texture: float
     raggedness: float
+    frayed: float
     nuclear_softness: float
     envelope: tuple[float, float, float]  # probability, width (px), strength
     visibility: float  # of nuclei that count: 1 easily seen, 0 as faint as it comes
@@ -102,6 +103,7 @@ def draw_style(appearance: Appearance, streams: Streams) -> Style:
         if pale
         else looks.uniform(0.01, 0.09),
         raggedness=pick("raggedness"),
+        frayed=pick("frayed"),
         nuclear_softness=looks.uniform(0.7, 1.9),
         envelope=(
             float(looks.choice([0.0, 0.5, 0.9], p=[0.45, 0.3, 0.25])),
