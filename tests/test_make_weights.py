@@ -124,8 +124,9 @@ def test_a_share_of_the_pool_has_fainter_nuclei():
         np.testing.assert_array_equal(usual, mixed)
 
 
-def test_the_faint_share_has_torn_holes():
-    whole = replace(make_weights.FAINT, holes=(0.0, 0.0))
+@pytest.mark.parametrize("factor", ["holes", "frayed"])
+def test_the_faint_share_has_torn_holes_and_frayed_rims(factor):
+    whole = replace(make_weights.FAINT, **{factor: (0.0, 0.0)})
     torn = [
         not np.array_equal(make_weights.draw_one(n, 1.0)[0], np.round(255 * image))
         for n, (image, _) in ((n, draw_section(n, make_weights.SIZE, whole)) for n in range(6))

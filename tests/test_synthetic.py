@@ -175,7 +175,7 @@ def test_a_grazed_nucleus_does_not_count():
 
 @pytest.mark.parametrize("name", sorted(Appearance.factors()) + sorted(GROUPS))
 def test_each_factor_can_be_switched_off_and_changes_a_picture(name):
-    on = Appearance(holes=(1.0, 2.0))  # the one factor that default drawings are without
+    on = Appearance(holes=(1.0, 2.0), frayed=(0.2, 0.5))  # default drawings are without these
     off = on.without(name)
     assert off != on
     changed = (
@@ -209,6 +209,24 @@ def test_holes_are_bright_and_no_nuclei():
         holes = (image - whole > 0.1) & (labels == 0)
         brighter.append(holes.sum())
     assert np.median(brighter) > 40
+
+
+def test_a_frayed_rim_is_darker_than_a_whole_one_and_belongs_to_the_nucleus():
+    plain = Appearance(nuclei_contrast=(0.85, 0.85), pale_probability=0.0)
+    plain = plain.without("degradation", "granules", "chromatin")
+    rims, middles = [], []
+    for seed in range(12):
+        whole, labels = draw_section(seed, 256, plain)
+        frayed, same = draw_section(seed, 256, replace(plain, frayed=(0.5, 0.5)))
+        assert np.array_equal(labels, same)
+        depth = ndimage.distance_transform_edt(labels > 0)
+        rim, middle = (depth > 0) & (depth <= 3), depth > 0.6 * depth.max()
+        if labels.any():
+            darker = whole - frayed
+            rims.append(darker[rim].mean())
+            middles.append(np.abs(darker[middle]).mean())
+    assert len(rims) > 3
+    assert np.median(rims) > 0.05 > 4 * np.median(middles)
 
 
 # --- states
