@@ -133,7 +133,7 @@ def synthesize(
         count = synthesize_dataset(
             out, embryos=embryos, sections=sections, size=size, seed=seed, progress=bar.update
         )
-    typer.echo(f"{count} sections of {embryos} embryos drawn into {out}")
+    typer.echo(f"{_counted(count, 'section')} of {_counted(embryos, 'embryo')} drawn into {out}")
 
 
 @app.command("import")
@@ -182,7 +182,7 @@ def import_(
     for row in report.rows:
         if row.reason:
             typer.echo(f"{row.status}: {row.image or row.mask}: {row.reason}", err=True)
-    typer.echo(f"{len(report.imported)} pictures imported into {out}")
+    typer.echo(f"{_counted(len(report.imported), 'picture')} imported into {out}")
     if any(not row.embryo for row in report.imported):
         typer.echo(
             "some embryos are not known, so each of their pictures counts as one: say --embryo, or "
@@ -242,7 +242,7 @@ def train(
     if not history.best_epoch:
         raise InputError(f"stopped before the first epoch ended: {str(out)!r} was not written.")
     typer.echo(
-        f"trained on {len(split.train)} sections, chosen on {len(split.val)}: "
+        f"trained on {_counted(len(split.train), 'section')}, chosen on {len(split.val)}: "
         f"validation IoU {history.best_iou:.3f} in epoch {history.best_epoch}; saved as {out}"
     )
     if history.interrupted:
@@ -288,8 +288,8 @@ def evaluate(
             temporary.write_text(json.dumps(scores.to_dict(), indent=1) + "\n", encoding="utf-8")
     typer.echo(scores.table().to_string(float_format="{:.3f}".format))
     typer.echo(
-        f"{scores.images} pictures: IoU {scores.iou:.3f}, Dice {scores.dice:.3f} (means over "
-        f"pictures); precision {scores.precision:.3f}, recall {scores.recall:.3f}, "
+        f"{_counted(scores.images, 'picture')}: IoU {scores.iou:.3f}, Dice {scores.dice:.3f} "
+        f"(means over pictures); precision {scores.precision:.3f}, recall {scores.recall:.3f}, "
         f"F1 {scores.f1:.3f} (all nuclei together)"
     )
 
@@ -415,7 +415,8 @@ def segment(
             f"{away[0]!r}. Their labels and overlays stay in {out}; the tables leave them out.",
             err=True,
         )
-    typer.echo(f"{pictures} pictures, {nuclei} nuclei; results in {out}")
+    found = f"{_counted(pictures, 'picture')}, {_counted(nuclei, 'nucleus', 'nuclei')}"
+    typer.echo(f"{found}; results in {out}")
     if pictures and not nuclei:
         typer.echo(f"no nucleus was found. {NOTHING_FOUND}", err=True)
         if threshold > 0.5 or min_area > 20:
@@ -591,6 +592,11 @@ def doctor() -> None:
     typer.echo(f"{'model nuclei':26} loads, working side {working_side} px")
     limit = load_classifier("states").limit
     typer.echo(f"{'classifier states':26} loads, unsure below {limit:.2f}")
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    """Say how many: "1 picture", "12 pictures"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 @contextmanager
