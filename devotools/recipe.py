@@ -110,14 +110,11 @@ def train_on_folder(
         history = fit(model, train_loader, val_loader, config)
     except Diverged as error:
         if not error.history.best_epoch:
-            said = (
-                f"{error} That was before the first epoch ended, so there are none yet: "
-                f"{str(out)!r} was not written."
-            )
+            said = f"{error} That was before the first epoch ended: {str(out)!r} was not written."
             raise InputError(said) from error
         save_model(out, model, _card(recipe, split, error.history))
         best = error.history.best_epoch
-        said = f"{error} They are of epoch {best}, saved as {str(out)!r}."
+        said = f"{error} The best was epoch {best}, saved as {str(out)!r}."
         raise InputError(said) from error
     if history.best_epoch:
         save_model(out, model, _card(recipe, split, history))

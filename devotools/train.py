@@ -301,8 +301,8 @@ def _train(
         if loss != loss:  # NaN is the one number that differs from itself
             raise Diverged(
                 f"the loss is not a number after {len(losses) + 1} steps of this epoch; expected "
-                "it to fall. Lower learning_rate, and check the images for NaN. The best weights "
-                "so far are kept."
+                "it to fall. Lower learning_rate, and check the images for NaN. The model is as "
+                "after its best epoch so far, or as it began."
             )
         losses.append(loss)
     return sum(losses) / len(losses)
@@ -360,7 +360,7 @@ def _check_scores(scores: Iterable[float], epoch: int) -> None:
         raise Diverged(
             f"the validation scores of epoch {epoch} are {', '.join(f'{s:g}' for s in scores)}; "
             "expected finite numbers. Lower learning_rate, and check the validation images for "
-            "NaN. The best weights so far are kept."
+            "NaN. The model is as after its best epoch so far, or as it began."
         )
 
 

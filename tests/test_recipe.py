@@ -231,7 +231,7 @@ def test_a_training_that_diverges_keeps_the_best_weights(monkeypatch, tmp_path):
     data, out = write_dataset(tmp_path / "data"), tmp_path / "out.safetensors"
     given = iter([(1.0, 0.5, 0.6), (float("nan"), 0.0, 0.0)] * 2)
     monkeypatch.setattr("devotools.train.validate", lambda *_, **__: next(given))
-    with pytest.raises(InputError, match=r"scores of epoch 2 are nan.* of epoch 1, saved as"):
+    with pytest.raises(InputError, match=r"scores of epoch 2 are nan.* best was epoch 1, saved as"):
         train_on_folder(data, out, Recipe(**QUICK | {"epochs": 3}))
     assert load_model(out).metadata
     out.unlink()
