@@ -196,8 +196,9 @@ exercises.hint("1.1")
 # ## Exercise 1.2: how many nuclei?
 #
 # Complete the function: it gets a label image, an array of whole numbers, and returns how many
-# nuclei it shows. Think of numbers with gaps, of nuclei that touch, of one that a fold has parted
-# in two, of a section without a nucleus, and of a small piece from the inside of a nucleus.
+# nuclei it shows. Think of numbers with gaps, of nuclei that touch, of one that a dark fold in the
+# section has parted in two pieces (both have its number), of a section without a nucleus, and of a
+# small piece from the inside of a nucleus.
 
 # %%
 def count_nuclei(labels):

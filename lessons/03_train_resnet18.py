@@ -230,9 +230,10 @@ for name, answer in (("nothing", nothing), ("three quarters", most), ("all of it
 # If not, something is broken, and more data will not help. Learning goes by **gradients**: for each
 # of the millions of weights, in which direction, and how steeply, does the loss fall?
 #
-# The pictures are drawn with most of the clutter switched off (no label bar, dirt, folds, hairs,
-# frame or second embryo; shells, scratches, patches, crumbs and now and then a black rod stay), so
-# that two minutes are enough. The shipped model learned with all of it.
+# The pictures are drawn with most of the clutter switched off (no label bar, dirt, folds of the
+# section, hairs, frame or second embryo; eggshells, scratches of the knife, patches of another
+# tone, crumbs and now and then a black rod stay), so that two minutes are enough. The shipped model
+# learned with all of it.
 
 # %%
 clear = dt.Appearance().without("label_bar", "dirt", "folds", "hairs", "second_embryo", "frame")

@@ -188,6 +188,7 @@ def first_from_the_last_bar(labels, train, test, error):
             any(e == f and abs(s - t) < 4 for f, t in train) for e, s in test
         ),
         "2.1": exchange_the_ends,
+        "1.3": lambda labels, n, um: float(n * um**2 if n in labels else 0),  # its pixels by luck
         "2.3": enlarge_but_the_last_column,
         "3.2": lambda p, mask: -np.log(np.where(p >= 0.5, p, 1 - p)).mean(),
         "4.1": mean_of_the_rows,
@@ -203,7 +204,21 @@ def test_answers_that_are_right_by_luck_are_not_solved(key, wrong):
     assert not check(key, wrong).solved
 
 
+def test_a_mirrored_mask_is_not_the_enlarged_one():
+    mirrored = check("2.3", lambda mask: mask.repeat(2, 0).repeat(2, 1)[:, ::-1])
+    assert not mirrored.solved
+
+
 def test_names_are_not_given_to_other_mistakes():
+    """Nor advice: a function that blames another thing than what was done is worse than none."""
+    surer_is_right = check(
+        "3.2", lambda p, m: -np.log(np.where((p >= 0.5) == (m == 1), p, 1 - p)).mean()
+    )
+    assert surer_is_right.mistake is None
+    pixels_squared = check("1.3", lambda labels, n, um: float(((labels == n).sum() * um) ** 2))
+    assert pixels_squared.mistake == "the number of pixels is squared as well"
+    number_for_a_pair = check("1.4", lambda test, train: sum(s - 1 in train for _, s in test))
+    assert "with a pair" in number_for_a_pair.message
     by_majority = check("6.4", lambda clean, many: iou_score(np.mean(many, 0) >= 0.5, clean))
     assert by_majority.mistake is None
     one_less = check("5.4", lambda labels: sum(len(np.unique(one)) - 1 for one in labels))
@@ -238,6 +253,10 @@ def test_answers_of_another_kind_are_told_so():
 
     assert "Give 2 values, with a comma" in judge(EXERCISES["2.1"], one_only).message
     assert "one number is asked for" in judge(EXERCISES["1.1"], built_in_sum).message
+    quoted = judge(EXERCISES["1.1"], lambda mask: f"{1 - mask.mean():.4g}").message
+    assert "expected 0.75, got '0.75'. That is text." in quoted
+    comma = judge(EXERCISES["1.1"], lambda mask: (1 - mask.mean(),)).message
+    assert "a comma or a bracket too many" in comma
     assert "np.where in place of if" in judge(EXERCISES["3.2"], with_if).message
     check_mistake("4.3", without_brackets, "brackets are missing")
     check_mistake("6.1", lambda grey: grey > 100, "the cut is too low")

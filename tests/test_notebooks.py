@@ -132,6 +132,7 @@ def test_nothing_of_the_machine_is_stored(path):
         assert set(cell.metadata) <= {"tags"}
         for output in cell.get("outputs", []):
             assert lesson_notebooks.WIDGET_VIEW not in output.get("data", {})
+            assert not lesson_notebooks.is_begun_bar(output), "a bar that never moves"
 
 
 @each_notebook

@@ -2,15 +2,17 @@
 
 import csv
 import json
+import re
 
 import nbformat
 import pytest
 from helpers import run_command
-from lesson_notebooks import NOTEBOOKS, SOLUTIONS
+from lesson_notebooks import NOTEBOOKS, ROOT, SOLUTIONS
 
 from devotools import InputError, exercises
 from devotools.exercises import read_progress
 
+LANGUAGES = ("bash", "python")  # of the first two pieces of code in teaching/grading.md
 MISTAKEN = "for an empty mask expected 1, got 0."
 
 
@@ -57,6 +59,45 @@ def test_prints_and_other_outputs_do_not_count(tmp_path):
     ]
     path = write_notebook(tmp_path / "mine.ipynb", cell)
     assert read_progress([path])["status"].tolist() == ["not run"]
+
+
+def test_a_test_beside_the_check_is_no_second_exercise(tmp_path):
+    right = exercises.Verdict(True, "well done.")
+    others = (
+        'assert exercises.check("1.2", answer).solved',
+        '# exercises.check("1.2", answer)',
+    )
+    cells = [check_cell("1.2", right), *map(nbformat.v4.new_code_cell, others)]
+    path = write_notebook(tmp_path / "graded.ipynb", *cells)
+    assert read_progress([path])["status"].tolist() == ["solved"]
+
+
+def test_a_verdict_belongs_to_the_last_check_of_its_cell(tmp_path):
+    cell = check_cell("1.2", exercises.Verdict(True, "well done."))
+    cell.source = 'exercises.check("1.1", one)\n' + cell.source
+    table = read_progress([write_notebook(tmp_path / "merged.ipynb", cell)])
+    assert table[["exercise", "status"]].values.tolist() == [["1.1", "not run"], ["1.2", "solved"]]
+
+
+def test_the_table_of_a_class_as_the_page_for_teachers_makes_it(tmp_path, monkeypatch, capsys):
+    solved, started = check_cell("1.2", exercises.Verdict(True, "")), check_cell("1.2")
+    started.outputs = check_cell("1.2", exercises.check("1.2", None)).outputs
+    for where, cell in (
+        ("ada/notebooks/01_explore_the_embryo.ipynb", solved),
+        ("ben/notebooks/01_explore_the_embryo.ipynb", started),
+        ("cy/01_explore_the_embryo-Copy1.ipynb", started),  # comes before the one that it copies
+        ("cy/01_explore_the_embryo.ipynb", solved),
+    ):
+        write_notebook(tmp_path / "collected" / where, cell)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "teaching" / "grading.md").read_text(encoding="utf-8")
+    command, code = (re.search(rf"```{kind}\n(.+?)```", page, re.DOTALL)[1] for kind in LANGUAGES)
+    assert run_command(monkeypatch, capsys, *command.split()[1:])[0] == 0
+    names = {}
+    exec(code, names)
+    classes = names["table"].groupby("student")["status"].agg(names["best"])
+    assert classes.to_dict() == {"ada": "solved", "ben": "not started", "cy": "solved"}
+    assert "cy" in capsys.readouterr().out
 
 
 def test_folder_is_searched_without_copies_and_solutions(tmp_path):

@@ -6,7 +6,7 @@ from html import escape
 
 import nbformat
 from jinja2 import DictLoader
-from lesson_notebooks import WIDGET_VIEW
+from lesson_notebooks import WIDGET_VIEW, is_begun_bar
 from links import BRANCH, repository
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
@@ -57,6 +57,8 @@ def page(notebook: NotebookNode, name: str) -> str:
     shown = nbformat.from_dict(dict(notebook))
     shown.metadata["title"] = title_of(shown, name)
     for cell in shown.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_begun_bar(output)]
         for output in cell.get("outputs", []):
             if WIDGET_VIEW in output.get("data", {}):
                 output.data = nbformat.from_dict({"text/html": IN_JUPYTER})

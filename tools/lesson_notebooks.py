@@ -273,8 +273,13 @@ def _where(notebook: NotebookNode, name: str, index: int, problem: str) -> str:
     return f"{name}, cell {index + 1} of {len(notebook.cells)} ({first_line.strip()!r}): {problem}"
 
 
+def is_begun_bar(output: NotebookNode) -> bool:
+    """Whether an output is a bar of progress as it looked before the first step, for ever."""
+    return output.get("data", {}).get("text/plain", "").lstrip().startswith("0%|")
+
+
 def finish(executed: NotebookNode, name: str) -> NotebookNode:
-    """Make outputs fit to be stored: small figures with alt text, no widget state.
+    """Make outputs fit to be stored: small figures with alt text, no widget state, no dead bars.
 
     Raises `LessonError` when a cell wrote to stderr (a warning, mostly) or drew without alt text.
     """
@@ -286,6 +291,7 @@ def finish(executed: NotebookNode, name: str) -> NotebookNode:
                 problem = f"wrote to stderr, and a lesson must not: {output.text.strip()}"
                 raise LessonError(_where(executed, name, index, problem))
             output.get("data", {}).pop(WIDGET_VIEW, None)
+        cell.outputs = [output for output in cell.outputs if not is_begun_bar(output)]
         drawn, alts = figures(cell), alt_texts(cell.source)
         if len(drawn) != len(alts):
             problem = (

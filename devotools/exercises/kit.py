@@ -219,9 +219,14 @@ def _kind_of_wrong(got: Any, expected: Any) -> list[str]:
     picture = getattr(got, "ndim", 1) > 1  # its rows may be as many by chance
     if isinstance(expected, tuple) and (picture or not _is_row(got) or len(got) != len(expected)):
         return [f"Give {len(expected)} values, with a comma between: return first, second."]
-    if isinstance(expected, (int, float, np.number)) and isinstance(got, (tuple, list)):
+    a_number = isinstance(expected, (int, float, np.number))
+    if a_number and isinstance(got, str):
+        return ["That is text. Give the number itself, without quotes."]
+    if a_number and isinstance(got, (tuple, list)) and len(got) == 1:
+        return ["One value in a row: is there a comma or a bracket too many?"]
+    if a_number and isinstance(got, (tuple, list)):
         return [f"Those are {len(got)} values, and one number is asked for: what makes it of them?"]
-    if isinstance(expected, (int, float, np.number)) and _is_row(got):
+    if a_number and _is_row(got):
         return [ONE_NUMBER]
     return []
 
@@ -307,5 +312,5 @@ def _short(value: Any, most: int = 90) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     text = value.tolist() if isinstance(value, np.ndarray) else value
-    text = " ".join(str(text).split())
+    text = repr(text) if isinstance(text, str) else " ".join(str(text).split())
     return text if len(text) <= most else text[:most] + " ..."

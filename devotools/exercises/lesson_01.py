@@ -117,7 +117,8 @@ COUNT_NUCLEI = Exercise(
 
 # --- 1.3 area in square micrometres
 
-_TWO_NUCLEI = np.array([[3, 3, 0, 5], [3, 0, 5, 5], [0, 0, 5, 5]], np.int32)
+# no nucleus has as many pixels as its number says
+_TWO_NUCLEI = np.array([[7, 7, 0, 4], [7, 0, 4, 4], [0, 0, 4, 4]], np.int32)
 
 
 def _area(labels: np.ndarray, number: int, pixel_size_um: float) -> float:
@@ -128,8 +129,8 @@ AREA = Exercise(
     key="1.3",
     right=_area,
     cases=(
-        Case("nucleus 3, with pixels of half a micrometre", (_TWO_NUCLEI, 3, 0.5)),
-        Case("nucleus 5, with pixels of 0.2 micrometres", (_TWO_NUCLEI, 5, 0.2)),
+        Case("nucleus 7, with pixels of half a micrometre", (_TWO_NUCLEI, 7, 0.5)),
+        Case("nucleus 4, with pixels of 0.2 micrometres", (_TWO_NUCLEI, 4, 0.2)),
         Case("nucleus 9, which is not in this section", (_TWO_NUCLEI, 9, 0.5)),
     ),
     hints=(
@@ -149,6 +150,12 @@ AREA = Exercise(
             lambda labels, number, size: float((labels == number).sum() / size**2),
             "Think of one pixel, half a micrometre wide: its area is a quarter of a square "
             "micrometre, not four.",
+        ),
+        Mistake(
+            "the number of pixels is squared as well",
+            lambda labels, number, size: float(((labels == number).sum() * size) ** 2),
+            "** belongs to what stands directly before it: square the pixel size alone, then "
+            "multiply.",
         ),
         Mistake(
             "multiplied by two instead of squared",
@@ -275,9 +282,11 @@ LEAK = Exercise(
             "You count the test sections with no neighbour in training. Asked for are the others.",
         ),
         Mistake(
-            "that looks for the test sections themselves among the training sections",
-            lambda test, train: len(set(test) & set(train)),
-            "No section stands on both sides, so that is 0. Look for the sections *beside* them.",
+            "that finds no neighbour at all",
+            lambda test, train: 0,
+            "Do you look for the test sections themselves? None stands on both sides: look for "
+            "those *beside* them. Or do you compare things that are never equal, a number or a "
+            "list [e, s] with a pair (e, s)?",
         ),
     ),
     solved="now run the next cell: what does it say of a random split?",

@@ -145,7 +145,7 @@ CROP = Exercise(
 # --- 2.3 enlarge a mask
 
 # float32, or interpolated values would be rounded back to 0 and 1 unseen
-_SMALL = np.array([[0, 1, 0], [1, 0, 1]], np.float32)
+_SMALL = np.array([[0, 1, 1], [1, 0, 0]], np.float32)
 _DOT = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)
 
 

@@ -47,7 +47,7 @@ _NUCLEUS = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], fl
 _SURE = np.where(_NUCLEUS == 1, 0.9, 0.1)
 _HALF = np.where(_NUCLEUS == 1, 0.6, 0.3)
 _MISTAKEN = np.where(_NUCLEUS == 1, 0.9, 0.1)
-_MISTAKEN[2, 2], _MISTAKEN[0, 0] = 0.1, 0.9
+_MISTAKEN[2, 2], _MISTAKEN[0, 0] = 0.1, 0.8  # one more wrong than the other
 _CORNER = np.array([[0.9, 0.2], [0.1, 0.1]])
 _ONE = np.array([[1.0, 0.0], [0.0, 0.0]])
 

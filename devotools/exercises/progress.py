@@ -16,7 +16,8 @@ from .kit import UNTOUCHED
 COLUMNS = ["notebook", "exercise", "title", "status", "message"]
 LEFT_OUT = {".ipynb_checkpoints", "solutions"}  # copies of Jupyter's, and what we solved ourselves
 
-_CHECK = re.compile(r"\bcheck\(\s*[\"'](\d+\.\d+)[\"']")
+# no comment, and no test of nbgrader's or otter's, which shows no verdict
+_CHECK = re.compile(r"^(?!assert\b)[^#\n]*\bcheck\(\s*[\"'](\d+\.\d+)[\"']", re.MULTILINE)
 _TITLE = re.compile(r"^#+ Exercise (\d+\.\d+): *(.+?) *$", re.MULTILINE)
 _VERDICT = re.compile(r"^(solved|not yet)(?:: (.*))?$", re.DOTALL)
 
@@ -88,11 +89,12 @@ def _exercises_of(path: Path) -> Iterator[dict[str, str]]:
     texts = "\n".join(_source(c) for c in cells if c.get("cell_type") == "markdown")
     titles = dict(_TITLE.findall(texts))
     for cell in cells:
-        asked = _CHECK.search(_source(cell)) if cell.get("cell_type") == "code" else None
-        if asked is not None:
-            status, message = _verdict_of(cell)
-            title = titles.get(asked[1], "")
-            yield {"exercise": asked[1], "title": title, "status": status, "message": message}
+        asked = _CHECK.findall(_source(cell)) if cell.get("cell_type") == "code" else []
+        for last, key in enumerate(asked, start=1 - len(asked)):
+            # a cell shows the value of its last line only
+            status, message = _verdict_of(cell) if last == 0 else ("not run", "")
+            title = titles.get(key, "")
+            yield {"exercise": key, "title": title, "status": status, "message": message}
 
 
 def _cells_of(path: Path) -> list[dict]:
