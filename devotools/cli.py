@@ -462,7 +462,7 @@ def export(
         typer.Option("--author", help="A name for the package; may be said several times."),
     ] = None,
     licence: Annotated[
-        str, typer.Option("--licence", help="Of the weights; an SPDX identifier.")
+        str, typer.Option("--licence", help="Of the weights, as an SPDX identifier: CC-BY-4.0.")
     ] = "MIT",
 ) -> None:
     """Write a model for programs without devotools: one ONNX file, or a Model Zoo package.

@@ -199,12 +199,7 @@ def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
     Rows and columns that stand there, whoever wrote them, stay. Without a file it is begun.
     Raises :class:`~devotools._validate.InputError`, and writes nothing, for what is no such table.
     """
-    table, mark = _rows_of(path, ["name"]) if path.exists() else ([], ",")
-    if any(None in row for row in table):
-        raise InputError(
-            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
-            "move it away."
-        )
+    table, mark = _whole_rows_of(path)
     known = {row["name"] for row in table}
     missing = [row for row in rows if row["name"] not in known]
     if not missing:
@@ -218,6 +213,25 @@ def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, columns, delimiter=mark, lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
+
+
+def embryos_of(path: Path) -> dict[str, str]:
+    """The embryo of each name in a ``manifest.csv``; nothing where there is no such file.
+
+    Raises :class:`~devotools._validate.InputError` for what is no such table.
+    """
+    return {row["name"]: row.get("embryo", "") for row in _whole_rows_of(path)[0]}
+
+
+def _whole_rows_of(path: Path) -> tuple[list[dict[str, str]], str]:
+    """The rows of a manifest that can be written again as they are; none without a file."""
+    table, mark = _rows_of(path, ["name"]) if path.exists() else ([], ",")
+    if any(None in row for row in table):
+        raise InputError(
+            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
+            "move it away."
+        )
+    return table, mark
 
 
 def _rows_of(path: Path, needed: Sequence[str]) -> tuple[list[dict[str, str]], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -284,7 +285,7 @@ def _diameters(pair: ImageMaskPair) -> list[float]:
 
 def _card(recipe: Recipe, split: Split, history: History) -> dict[str, Any]:
     return {
-        "command": " ".join(["devotools", *sys.argv[1:]]),
+        "command": shlex.join(["devotools", *sys.argv[1:]]),
         "recipe": asdict(recipe),
         "train_sections": len(split.train),
         "val_sections": len(split.val),

@@ -312,9 +312,10 @@ def test_what_is_unusual_is_remarked(put, bring):
         (SMOOTH, ".png", r"values, scattered like those of a grey picture.*--clean"),
         (np.dstack([MASK, MASK.T, MASK]), ".png", "different values"),
         (np.stack([MASK, MASK]), ".tif", "stack"),
-        ((LABELS + 0.5).astype(np.float32), ".tif", "different values"),
+        ((LABELS + 0.5).astype(np.float32), ".tif", r"decimals of many values.*--clean"),
         (np.full(LABELS.shape, np.nan, np.float32), ".tif", "NaN"),
-        (-LABELS.astype(np.int16), ".tif", "different values"),
+        (-LABELS.astype(np.int16), ".tif", "holds -"),
+        (LABELS.astype(np.uint32) + 3_000_000_000, ".tif", r"ids below 2\*\*31"),
         (b"", ".png", "is empty"),
         (b"rubbish", ".png", "is not an image"),
         (b"rubbish", ".zip", "no ImageJ ROI"),
@@ -426,8 +427,52 @@ def test_missing_folders(put, bring, tmp_path, missing):
 
 def test_bad_pixel_size(put, bring):
     put()
-    with pytest.raises(InputError, match="pixel_size_um is 0"):
-        bring(pixel_size_um=0)
+    for size in (0, 1e9):
+        with pytest.raises(InputError, match="pixel_size_um is "):
+            bring(pixel_size_um=size)
+
+
+def test_a_mask_that_may_not_be_read_is_a_row(put, bring, monkeypatch):
+    put("good")
+    put("bad", LABELS.astype(np.uint8), ".tif")
+    real = open
+
+    def locked(path, *args, **kwargs):
+        if str(path).endswith("bad.tif"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", locked)
+    report = bring()
+    assert [row.name for row in report.imported] == ["good"]
+    assert "bad.tif' may not be read" in reasons(report)["bad.png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0 cut off"], ids=["empty", "cut off"])
+def test_a_broken_jpeg_is_not_said_to_hold_many_values(put, bring, content):
+    put("good")
+    put("bad", content, ".jpg")
+    assert "many values" not in reasons(bring())["bad.png"]
+
+
+def test_results_for_masks_are_told_apart(put, tmp_path):
+    put()
+    results = tmp_path / "results"
+    write_labels(results / "labels" / "a.tif", LABELS)
+    for name in ("settings.json", "progress.jsonl"):
+        (results / name).write_text("{}")
+    with pytest.raises(InputError, match=r"a folder of results; expected masks.*labels'"):
+        import_folder(tmp_path / "images", results, tmp_path / "out")
+    assert len(import_folder(tmp_path / "images", results / "labels", tmp_path / "o").imported) == 1
+
+
+def test_one_nucleus_alone_keeps_its_number(put, bring, tmp_path):
+    alone = np.where(LABELS == LABELS.max(), 7, 0)
+    put(mask=alone.astype(np.uint16), suffix=".tif")
+    put("grey", np.uint8(128 * (LABELS > 0)))  # in pieces: a mask whose white is grey
+    assert bring().refused == []
+    assert files_under(tmp_path / "out" / "labels") == {"a.tif"}
+    assert np.unique(read_labels(tmp_path / "out" / "labels" / "a.tif")).tolist() == [0, 7]
 
 
 # --- masks made clean
@@ -436,6 +481,14 @@ def test_bad_pixel_size(put, bring):
 @pytest.mark.parametrize(("mask", "suffix"), [(MASK, ".jpg"), (SMOOTH, ".png"), (SMOOTH, ".tif")])
 def test_clean_takes_ragged_masks(put, bring, tmp_path, mask, suffix):
     put(mask=mask, suffix=suffix)
+    assert bring(clean=True).refused == []
+    assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32])
+@pytest.mark.parametrize("times", [1, 16])
+def test_clean_takes_eight_bits_in_a_deeper_file(put, bring, tmp_path, dtype, times):
+    put(mask=(np.uint16(SMOOTH) * times).astype(dtype), suffix=".tif")
     assert bring(clean=True).refused == []
     assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
 
@@ -699,7 +752,7 @@ def test_a_set_becomes_labels(put, bring, tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b"Iout", "no ImageJ ROI"),
+        (b"Iout", "ends after 4 bytes .*expected a .roi file of 64 or more"),
         (b"x" * 100, "no ImageJ ROI"),
         (roi_bytes(3), "a straight line, which has no area"),
         (roi_bytes(10, points=[(1, 1)]), "a point, which has no area"),

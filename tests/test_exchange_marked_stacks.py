@@ -227,6 +227,20 @@ def test_one_bad_section_leaves_the_others(place, bring):
     assert "scattered like those of a grey picture" in bad.reason
 
 
+@pytest.mark.parametrize("tag", [5, 126, 34892])
+def test_a_stack_with_an_odd_tag_is_a_row(place, bring, tag):
+    save(place / "images" / "good.tif", GREY)
+    for name in ("s", "good"):
+        save(place / "masks" / f"{name}.tif", LABELS.astype(np.uint16))
+    with tifffile.TiffFile(place / "masks" / "s.tif", mode="r+b") as tiff:
+        for page in tiff.pages:
+            page.aspage().tags["PhotometricInterpretation"].overwrite(tag)
+    report = bring()
+    assert {row.image for row in report.imported} == {"good.tif"}
+    assert all("s.tif" in row.reason and "expected" in row.reason for row in report.refused)
+    assert report.refused
+
+
 def test_a_stack_of_channels_says_what_to_do(place, bring):
     save(place / "images" / "s.tif", GREY, imagej=True, metadata={"axes": "CYX"})
     save(place / "masks" / "s.tif", LABELS.astype(np.uint8))

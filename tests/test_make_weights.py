@@ -15,7 +15,7 @@ from devotools.synthetic import draw_section
 
 SETTINGS = {"steps": 3, "pool": 6, "validation": 2, "learning_rate": 1e-3, "averaging": 0.9}
 USUAL = {"seed": 0, "start": None, "device": "cpu", "first": 0, "smooth": 1.0, "muon": 0.02}
-WHOLE = {"crops": 2, "side": 96, "faint": 0.5}
+WHOLE = {"crops": 2, "side": 96, "faint": 0.5, "frayed": 0.0}
 
 
 @pytest.fixture
@@ -124,11 +124,11 @@ def test_a_share_of_the_pool_has_fainter_nuclei():
         np.testing.assert_array_equal(usual, mixed)
 
 
-@pytest.mark.parametrize("factor", ["holes", "frayed"])
-def test_the_faint_share_has_torn_holes_and_frayed_rims(factor):
+@pytest.mark.parametrize(("factor", "frayed"), [("holes", 0.0), ("frayed", 0.5)])
+def test_the_faint_share_has_torn_holes_and_at_will_frayed_rims(factor, frayed):
     whole = replace(make_weights.FAINT, **{factor: (0.0, 0.0)})
     torn = [
-        not np.array_equal(make_weights.draw_one(n, 1.0)[0], np.round(255 * image))
+        not np.array_equal(make_weights.draw_one(n, 1.0, frayed)[0], np.round(255 * image))
         for n, (image, _) in ((n, draw_section(n, make_weights.SIZE, whole)) for n in range(6))
     ]
     assert any(torn)

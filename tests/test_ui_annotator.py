@@ -212,10 +212,37 @@ def test_a_manifest_that_is_no_table_is_a_sentence(folder, text):
     pictures, out = folder / "pictures", folder / "data"
     out.mkdir()
     (out / "manifest.csv").write_bytes(text.encode("latin-1"))
-    labelled = LabelFolder(pictures, out, embryo="e1")
+    with pytest.raises(InputError, match=r"manifest\.csv.* expected"):
+        LabelFolder(pictures, out, embryo="e1")
+    labelled = LabelFolder(pictures, folder / "later", embryo="e1")
+    (folder / "later").mkdir()
+    (folder / "later" / "manifest.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"manifest\.csv.* expected"):
         labelled.save(0, np.zeros(labelled.image(0).shape, np.int32))
     assert (out / "manifest.csv").read_bytes() == text.encode("latin-1")
+
+
+def test_another_embryo_of_a_picture_is_refused_not_passed_over(folder):
+    pictures, out = folder / "pictures", folder / "data"
+    labels = np.zeros(draw_discs().shape, np.int32)
+    LabelFolder(pictures, out, embryo="E1").save(0, labels)
+    with pytest.raises(InputError, match=r"embryo is 'E2', and .*manifest\.csv' has 'E1' for .*'a"):
+        LabelFolder(pictures, out, embryo="E2")
+    LabelFolder(pictures, out, embryo="E1").save(1, labels)
+    assert (out / "manifest.csv").read_text().split() == ["name,embryo,section", "a,E1,0", "b,E1,1"]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".png"])
+def test_a_mask_of_another_kind_makes_way(folder, suffix):
+    pictures, out = folder / "pictures", folder / "data"
+    (out / "masks").mkdir(parents=True)
+    mask = np.uint8(255 * (draw_discs() > 0))
+    Image.fromarray(mask).save(out / "masks" / f"a{suffix}")
+    labelled = LabelFolder(pictures, out)
+    assert labelled.is_labelled(0)
+    labelled.save(0, np.zeros(mask.shape, np.int32))
+    assert files_under(out / "masks") == {"a.png"}
+    assert len(read_dataset(out)) == 1
 
 
 def test_what_is_refused_leaves_a_folder_that_can_be_trained_on(folder):

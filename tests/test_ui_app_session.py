@@ -64,16 +64,27 @@ def test_good_pictures_go_on_beside_bad_ones(app, tmp_path):
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7\n" + bytes(100))
     tifffile.imwrite(tmp_path / "whole.tif", np.zeros((64, 64), np.uint16))
     (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:300])
+    wide = bytearray((tmp_path / "whole.tif").read_bytes())
+    tags = int.from_bytes(wide[4:8], "little")  # where the list of tags begins, with their number
+    place = next(p for p in range(tags + 2, len(wide), 12) if wide[p : p + 2] == b"\0\1")
+    wide[place + 4] = 2  # two widths
+    (tmp_path / "two_widths.tif").write_bytes(wide)
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "note.png").write_text("no picture")
     write_image(tmp_path / "good.png", picture_of(draw_discs()))
-    for name in ("paper.pdf", "cut.tif", "empty.png", "note.png", "good.png"):
+    words = {
+        "paper.pdf": "not an image",
+        "cut.tif": "cannot be read",
+        "two_widths.tif": "cannot be read",
+        "empty.png": "empty",
+        "note.png": "not an image",
+        "good.png": None,
+    }
+    for name in words:
         app.add(tmp_path / name)
     app.run()
-    assert [bool(p.error) for p in app.pictures] == [True, True, True, True, False]
-    for picture, word in zip(
-        app.pictures, ("not an image", "cannot be read", "empty", "not an image"), strict=False
-    ):
+    assert [bool(p.error) for p in app.pictures] == [bool(word) for word in words.values()]
+    for picture, word in zip(app.pictures[:-1], words.values(), strict=False):
         assert word in picture.error
         assert repr(picture.name) in picture.error
         assert str(tmp_path) not in picture.error
@@ -480,6 +491,16 @@ def test_a_picture_that_is_opened_again_is_read_again(one, tmp_path):
     again = app.add(tmp_path / "discs.png")
     app.run()
     assert app.image(again).max() < 0.6
+
+
+def test_too_many_nuclei_for_imagej_cost_the_outlines_only(one, tmp_path, monkeypatch):
+    app, picture = one
+    monkeypatch.setattr("devotools.exchange.roi_export.MAX_ROIS", 2)
+    made = unzip(app, tmp_path)
+    assert not (made / "rois" / "discs.zip").exists()
+    assert len(pd.read_csv(made / "nuclei.csv")) == 3
+    told = json.loads((made / "settings.json").read_text())["without_rois"]
+    assert "labels hold 3 nuclei" in told[picture.name]
 
 
 def test_a_picture_whose_file_has_gone_is_a_row_of_the_zip(one, tmp_path):

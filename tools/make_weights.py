@@ -20,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -54,12 +55,12 @@ STEPS, CROPS = 4_800, 3_100  # in all, and from crops
 LOOKS = 10  # validations, of which the best is kept
 SIDES = (256, 320, 384, 448, 512)  # working resolutions to choose from
 WHOLE = (0.875, 0.9375, 1.0, 1.0, 1.0625, 1.125)  # longest side of a whole section, times --side
-# nuclei that an eye has to look for, rims that break up, and torn holes as bright as nuclei
-FAINT = Appearance(visibility=(0.4, 0.9), frayed=(0.0, 0.5), holes=(0.0, 2.0))
+# nuclei that an eye has to look for, and torn holes as bright as nuclei
+FAINT = Appearance(visibility=(0.4, 0.9), holes=(0.0, 2.0))
 CHECKPOINT_SECONDS = 300
 # What the weights follow from.
 SETTINGS = tuple(
-    "steps crops side pool faint first validation "
+    "steps crops side pool faint frayed first validation "
     "learning_rate muon averaging smooth seed start".split()
 )
 ORIGIN = ("command", "commit", "minutes", "start")  # what weights tell of those they began with
@@ -83,7 +84,13 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--faint",
         type=float,
         default=0.67,
-        help="share of them drawn as FAINT: fainter nuclei, frayed rims, torn holes",
+        help="share of them drawn as FAINT: fainter nuclei, torn holes",
+    )
+    parser.add_argument(
+        "--frayed",
+        type=float,
+        default=0.0,
+        help="in the faint ones, up to this share of a nucleus' radius breaks up at the rim",
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
@@ -131,24 +138,26 @@ def suited(arguments: argparse.Namespace) -> argparse.Namespace:
 # --- drawings ----------------------------------------------------------------------------------
 
 
-def draw_one(number: int, faint: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def draw_one(number: int, faint: float = 0.0, frayed: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Drawn section ``number``: image (H, W) uint8, as a PNG would hold it, and labels uint8.
 
-    A share of ``faint`` of all numbers, evenly spread, is drawn as ``FAINT``.
+    A share of ``faint`` of all numbers, evenly spread, is drawn as ``FAINT``, with rims of nuclei
+    ``frayed`` up to this share of their radius.
     """
     is_faint = int((number + 1) * faint) > int(number * faint)
-    image, labels = draw_section(number, SIZE, FAINT if is_faint else None)
+    looks = replace(FAINT, frayed=(0.0, frayed)) if is_faint else None
+    image, labels = draw_section(number, SIZE, looks)
     return np.round(image * 255).astype(np.uint8), labels.astype(np.uint8)
 
 
 def draw_many(
-    first: int, count: int, workers: int, faint: float = 0.0
+    first: int, count: int, workers: int, faint: float = 0.0, frayed: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sections ``first`` to ``first + count - 1``: images and labels, (count, H, W) uint8."""
     images = np.empty((count, SIZE, SIZE), np.uint8)
     labels = np.empty_like(images)
     with ProcessPoolExecutor(workers) as pool:
-        draw = partial(draw_one, faint=faint)
+        draw = partial(draw_one, faint=faint, frayed=frayed)
         drawn = pool.map(draw, range(first, first + count), chunksize=32)
         for i, both in enumerate(tqdm(drawn, total=count, desc="drawing", unit="section")):
             images[i], labels[i] = both
@@ -524,7 +533,8 @@ def main() -> None:
     except InputError as error:
         raise SystemExit(f"make_weights.py: {error}") from None
     workers = os.cpu_count() or 1
-    drawn = draw_many(arguments.first, arguments.pool, workers, arguments.faint)
+    looks = {"faint": arguments.faint, "frayed": arguments.frayed}
+    drawn = draw_many(arguments.first, arguments.pool, workers, **looks)
     drawings = Drawings(*drawn, arguments.seed, arguments.crops, arguments.side)
     validation = Drawings(*draw_many(VALIDATION_FROM, arguments.validation, workers), 0)
     train(training, drawings, validation, checkpoint)

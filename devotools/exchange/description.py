@@ -41,8 +41,13 @@ def describe(model: ResNet18FPN, *, licence: str = LICENCE) -> dict[str, Any]:
     """A description of ``model`` that JSON can hold; a shipped model's card is part of it.
 
     Raises :class:`~devotools._validate.InputError` for a network that takes colour or gives
-    several classes, whose use is not known here.
+    several classes, whose use is not known here, and for an empty ``licence``.
     """
+    if not licence.strip():
+        raise InputError(
+            "licence is empty; expected that of the weights, for example MIT or CC-BY-4.0. Say it, "
+            f"or leave the option out for {LICENCE}."
+        )
     check_kind(model, ResNet18FPN, "model", 'Load one first: model = load_model("nuclei").')
     check_channels(model)
     name = shipped_name(model)

@@ -17,8 +17,8 @@ import tifffile
 from PIL import Image
 
 from devotools._files import WriteError, check_new, whole_folder
-from devotools._listing import own_files
-from devotools._validate import InputError, check_folder, check_positive, check_same_shape
+from devotools._listing import holds_results, own_files
+from devotools._validate import InputError, check_folder, check_pixel_size, check_same_shape
 from devotools.exchange.archives import is_archive, unpack
 from devotools.exchange.marked_stacks import marked_sections
 from devotools.exchange.masks import read_truth
@@ -120,10 +120,15 @@ def import_folder(
     """
     check_new(Path(out))
     if pixel_size_um is not None:
-        check_positive(pixel_size_um, "pixel_size_um", "micrometres")
+        check_pixel_size(pixel_size_um)
     with tempfile.TemporaryDirectory() as scratch, whole_folder(out) as unfinished:
         images = _as_folder(images, Path(scratch) / "images", "images")
         masks = _as_folder(masks, Path(scratch) / "masks", "masks")
+        if holds_results(masks) and (masks / "labels").is_dir():
+            raise InputError(
+                f"masks is {str(masks)!r}, a folder of results; expected masks, of which results "
+                f"have those in {str(masks / 'labels')!r}. Give that folder."
+            )
         pairs, rest = match_files(images, masks)
         rows = [ImportRow(*files, "", "", "refused", why) for *files, why in rest]
         for done, (image, mask) in enumerate(pairs, start=1):

@@ -16,11 +16,11 @@ from devotools.exchange.rois import read_rois, rois_to_labels
 from devotools.images import (
     check_opaque,
     is_tiff,
+    one_sentence,
     read_array,
     read_image,
     read_labels,
     read_mask,
-    silent_tifffile,
     to_grey,
 )
 
@@ -75,8 +75,10 @@ def read_truth(
     if path.suffix.lower() in JPEG_SUFFIXES:
         return _read_lossy(path, clean), None
     labels = _read_whole_numbers(path)
-    if labels is None or len(np.unique(labels)) <= 2:
-        return (_read_grey(path) if clean and labels is None else read_mask(path)), None
+    if labels is None:
+        return (_read_grey(path) if clean else _read_two_values(path)), None
+    if len(np.unique(labels)) <= 2:
+        return read_mask(path), labels if _is_one_nucleus(labels) else None
     if _looks_grey(labels):
         if _looks_like_labels_in_pieces(labels):
             raise InputError(
@@ -86,7 +88,7 @@ def read_truth(
                 "skimage.measure.label(labels > 0), after taking the stray ones away."
             )
         if clean:
-            return _read_grey(path, deep=labels.max() > 255), None
+            return _read_grey(path), None
         raise InputError(
             f"mask {str(path)!r} holds {len(np.unique(labels))} values, scattered like those of a "
             "grey picture; expected two values, or a label image with one id a nucleus. Give "
@@ -101,11 +103,32 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
     try:
         return read_mask(path)
     except InputError as error:
+        read_array(path)  # what cannot be read at all says so
         raise InputError(
             f"mask {str(path)!r} is a JPEG of many values; expected two. Its compression invents "
             "values along every outline: give clean (--clean) to cut it at half of its maximum "
             f"and smooth it, or save it as PNG. ({error})"
         ) from error
+
+
+def _read_two_values(path: Path) -> np.ndarray:
+    """The mask; of one with many decimals the remedy is another than of one with many numbers."""
+    try:
+        return read_mask(path)
+    except InputError as error:
+        if read_array(path).dtype.kind == "f":
+            raise InputError(
+                f"mask {str(path)!r} holds decimals of many values, like a grey picture or a "
+                "probability; expected two values, or a label image with one id a nucleus. Give "
+                "clean (--clean) to cut it at half of its maximum."
+            ) from error
+        raise
+
+
+def _is_one_nucleus(labels: np.ndarray) -> bool:
+    """Whether this is the one nucleus of a label image, by its id, and not a mask's white."""
+    highest = int(labels.max())
+    return highest not in (0, 1, 255, 2**16 - 1) and label(labels, connectivity=1).max() == 1
 
 
 def _check_two_levels(path: Path, grey: np.ndarray) -> None:
@@ -128,16 +151,16 @@ def _check_two_levels(path: Path, grey: np.ndarray) -> None:
         )
 
 
-def _read_grey(path: Path, *, deep: bool = False, lossy: bool = False) -> np.ndarray:
+def _read_grey(path: Path, *, lossy: bool = False) -> np.ndarray:
     """A grey mask made clean; colours are refused, for each may be a nucleus, or a note.
 
-    A ``deep`` one, of more than 8 bits, may use a part of them only: its brightest value is white.
+    One of more than 8 bits may use a part of them only: its brightest value is white, or 255.
     """
     array = read_array(path, inverting=False)
     check_opaque(array, f"mask {str(path)!r}")
     grey = to_grey(array, f"mask {str(path)!r}")
-    if deep:
-        grey = grey / grey.max()
+    if array.dtype.kind in "ui" and array.dtype.itemsize > 1 and grey.max() > 0:
+        grey = grey / grey.max() * min(1.0, array.max() / 255)
     if array.ndim == 3 and array.shape[2] >= 3:
         spread = np.ptp(array[..., :3].astype(np.float64), axis=2).max()
         most = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else array.max()
@@ -156,13 +179,17 @@ def _read_whole_numbers(path: Path) -> np.ndarray | None:
     try:
         return read_labels(path)
     except InputError:
-        if not path.is_file() or not is_tiff(path):
-            return None
-        read_image(path)  # refuses what is damaged, a stack, too large, or not finite
-        with silent_tifffile():
+        with one_sentence(f"mask {str(path)!r}"):
+            if not path.is_file() or not is_tiff(path):
+                return None
+            read_image(path)  # refuses what is damaged, a stack, too large, or not finite
             array = np.squeeze(tifffile.imread(path))
+        whole = array.ndim == 2 and array.dtype.kind in "iu"
+        if whole and (array.min() < 0 or len(np.unique(array)) > 2):
+            raise  # ids that are too large, or negative
     whole = array.ndim == 2 and array.dtype.kind == "f" and (array == np.round(array)).all()
-    return array.astype(np.int32) if whole and 0 <= array.min() <= array.max() < 2**31 else None
+    fits = whole and 0 <= array.min() and float(array.max()) < 2**31
+    return array.astype(np.int32) if fits else None
 
 
 def _looks_like_labels_in_pieces(labels: np.ndarray) -> bool:

@@ -96,8 +96,11 @@ def _read_set(path: Path) -> list[Roi]:
 
 def read_roi(content: bytes, name: str) -> Roi:
     """Read one outline from the bytes of a ``.roi`` file. Raises as :func:`read_rois`."""
-    if len(content) < HEADER or content[:4] != b"Iout":
+    if content[:4] != b"Iout":
         raise _fault(name, "is no ImageJ ROI (it does not begin with Iout)", "a .roi file")
+    if len(content) < HEADER:
+        what = f"ends after {len(content)} bytes (copied in part, it seems)"
+        raise _fault(name, what, f"a .roi file of {HEADER} or more")
     kind, top, left, bottom, right, count = struct.unpack_from(">Bx4hH", content, 6)
     size, shape_size, subtype, options = struct.unpack_from(">i14xi8xHH", content, 18)
     position = _position(content)

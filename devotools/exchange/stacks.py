@@ -119,14 +119,21 @@ class Stack:
             array = _stored(self.path, section, number)
         planar = {"planarconfig": page.planarconfig} if "S" in page.axes else {}
         with replace_file(path) as temporary:
-            tifffile.imwrite(
-                temporary,
-                array,
-                photometric=page.photometric,
-                colormap=page.colormap,
-                metadata=None,
-                **planar,
-            )
+            try:
+                tifffile.imwrite(
+                    temporary,
+                    array,
+                    photometric=page.photometric,
+                    colormap=page.colormap,
+                    metadata=None,
+                    **planar,
+                )
+            except ValueError as error:  # tags that do not go with the pixels
+                raise InputError(
+                    f"section {number} of {str(self.path)!r} cannot be taken out of its stack "
+                    f"({error}); expected grey, a palette, or red, green and blue. Save the stack "
+                    "again, for example in Fiji."
+                ) from error
 
     def _check(self, number: int) -> None:
         if not 0 <= number < len(self):

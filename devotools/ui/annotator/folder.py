@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from filecmp import cmp
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from skimage.segmentation import relabel_sequential
 
 from devotools._files import WriteError
 from devotools._validate import InputError, check_labels, check_path, check_same_shape
-from devotools.datasets import add_to_manifest
+from devotools.datasets import add_to_manifest, embryos_of
 from devotools.images import (
     list_images,
     read_image,
@@ -36,7 +37,8 @@ class LabelFolder:
     are labelled). Masks are never JPEG: its compression invents values along
     every outline (lesson 06). Raises :class:`~devotools._validate.InputError` for no pictures, for
     two of one name, and where ``out`` holds another picture of that name: its labels would be
-    taken for this one's, and overwritten.
+    taken for this one's, and overwritten; and for a manifest that cannot be read, or that has
+    another embryo for one of the pictures.
     """
 
     def __init__(self, pictures: str | Path, out: str | Path, *, embryo: str | None = None):
@@ -51,6 +53,8 @@ class LabelFolder:
             )
         for number, file in enumerate(self.files):
             self._check_same_picture(number, file)
+        if embryo is not None:
+            self._check_embryo(embryo)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -93,17 +97,18 @@ class LabelFolder:
         """Store the labels (H, W) of a picture: picture, labels, mask, and its embryo.
 
         Raises :class:`~devotools._validate.InputError` for another size, a number that no picture
-        has, and a manifest that cannot be read.
+        has, and a manifest that cannot be read. A stored mask or label image of another kind of
+        file (BMP, JPEG) makes way for the new one.
         """
         labels = check_labels(labels)
         if not 0 <= number < len(self):
             raise InputError(f"number is {number}; expected 0 to {len(self) - 1}, a picture's.")
         file = self.files[number]
         check_same_shape(labels, self.image(number), ("labels", f"picture {file.name!r}"))
-        write_labels(self._target("labels", number, ".tif"), labels)  # refuses ids too large
+        self._write("labels", number, ".tif", write_labels, labels)  # refuses ids too large
         copied = self._copy(file)
         try:
-            write_mask(self._target("masks", number, ".png"), labels > 0)
+            self._write("masks", number, ".png", write_mask, labels > 0)
         except WriteError:
             if copied:  # a picture without a mask would spoil the folder
                 copied.unlink(missing_ok=True)
@@ -135,12 +140,32 @@ class LabelFolder:
         found = [path for path in found if path.stem == self.files[number].stem]
         return found[0] if found else None
 
-    def _target(self, part: str, number: int, suffix: str) -> Path:
-        """Where to write: over what is there, so that no name stands twice."""
+    def _check_embryo(self, embryo: str) -> None:
+        known = embryos_of(self.out / "manifest.csv")
+        for file in self.files:
+            if known.get(file.stem, "") not in ("", embryo):
+                raise InputError(
+                    f"embryo is {embryo!r}, and {str(self.out / 'manifest.csv')!r} has "
+                    f"{known[file.stem]!r} for picture {file.name!r}; expected the same. Give that "
+                    "one, or correct the table."
+                )
+
+    def _write(
+        self,
+        part: str,
+        number: int,
+        suffix: str,
+        write: Callable[[Path, np.ndarray], None],
+        array: np.ndarray,
+    ) -> None:
+        """Write over what is there, or in its place, so that no name stands twice."""
         stored = self._stored(part, number)
         if stored is not None and stored.suffix.lower() in LOSSLESS:
-            return stored
-        return self.out / part / f"{self.files[number].stem}{suffix}"
+            write(stored, array)
+            return
+        write(self.out / part / f"{self.files[number].stem}{suffix}", array)
+        if stored is not None:
+            stored.unlink()
 
     def _copy(self, file: Path) -> Path | None:
         """The copy that was made; None where the picture is there already."""

@@ -78,7 +78,7 @@ def _claimed_shape(path: Path) -> tuple[int, ...]:
             warnings.simplefilter("ignore")
             if is_tiff(path):
                 with tifffile.TiffFile(path) as tiff:
-                    return tiff.pages[0].shape[:2]
+                    return tuple(int(side) for side in tiff.pages[0].shape[:2])
             with of_any_size(), Image.open(path, formats=FORMATS) as picture:
                 return picture.size[::-1]
     except Exception:  # noqa: BLE001 - a damaged file fails in many ways; reading it tells which

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from devotools._files import WriteError
 from devotools._validate import InputError
 from devotools.exchange import export_rois
 from devotools.images import replace_file, write_labels
@@ -56,19 +57,24 @@ def write_results(
     The network runs on pictures that wait for it.
     """
     session.run()
-    outcomes = []
+    outcomes: list[Outcome] = []
+    without_rois: dict[str, str] = {}
     paths = output_names([Path(picture.name) for picture in session.pictures])
     names = [path.as_posix() for path in paths]
     for number, (picture, name) in enumerate(zip(session.pictures, names, strict=True), start=1):
-        outcomes.append(_write_picture(session, picture, out, name))
+        outcomes.append(_write_picture(session, picture, out, name, without_rois))
         if progress:
             progress(number, len(names))
     write_tables(out, outcomes, states=session.settings.states)
-    text = json.dumps(settings_of(session), indent=1)
+    settings = settings_of(session) | ({"without_rois": without_rois} if without_rois else {})
+    text = json.dumps(settings, indent=1)
     (out / "settings.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> Outcome:
+def _write_picture(
+    session: Session, picture: Picture, out: Path, name: str, without_rois: dict[str, str]
+) -> Outcome:
+    """Write what one picture gives; why it has no outlines, if so, goes into ``without_rois``."""
     if picture.error:
         return Outcome(picture.name, None, picture.seconds, picture.error)
     try:
@@ -79,7 +85,12 @@ def _write_picture(session: Session, picture: Picture, out: Path, name: str) -> 
     overlay = out / "overlays" / f"{name}.png"
     write_overlay(overlay, image, labels, session.states_by_label(picture))
     if labels.any():
-        export_rois(labels, out / "rois" / f"{name}.zip")
+        try:
+            export_rois(labels, out / "rois" / f"{name}.zip")
+        except WriteError:
+            raise
+        except InputError as error:  # too large, or too many nuclei, for ImageJ
+            without_rois[picture.name] = str(error)
     nuclei = session.table(picture)
     return Outcome(
         picture.name,

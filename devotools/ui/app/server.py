@@ -115,6 +115,14 @@ def _kernels_told(folder: Path | None, scratch: Path) -> Iterator[None]:
 
 
 def _free_port(address: str, port: int, tries: int = 50) -> int:
+    try:
+        with socket.socket() as trial:
+            trial.bind((address, 0))  # any port: is the address one of this machine's?
+    except OSError as error:
+        raise InputError(
+            f"address is {address!r} ({error.strerror or error}); expected an address (IPv4) or a "
+            "name of this machine. Leave --address out, or give 0.0.0.0 for all that it has."
+        ) from error
     for candidate in range(port, port + tries):
         with socket.socket() as trial:
             try:
@@ -124,7 +132,7 @@ def _free_port(address: str, port: int, tries: int = 50) -> int:
             return candidate
     raise InputError(
         f"no port from {port} to {port + tries - 1} is free at {address!r}; expected one. "
-        "Choose another with --port, and check the address."
+        "Choose another with --port."
     )
 
 
