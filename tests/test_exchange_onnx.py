@@ -242,6 +242,9 @@ def test_the_command_and_the_page(net, tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"model mine\.safetensors written as nuclei\.onnx \(4\d\.\d MiB\)\n", said)
     meta = session_of("nuclei.onnx").get_modelmeta().custom_metadata_map
     assert meta["licence"] == "CC-BY-4.0"
+    code, _, complaints = run_command(monkeypatch, capsys, "export", *arguments, "--licence", " ")
+    assert code == 2
+    assert "licence is empty; expected" in complaints
 
     page = (ROOT / "docs" / "share-a-model.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(import json.*?)```", page, flags=re.DOTALL)

@@ -1,6 +1,7 @@
 """The whole recipe on a tiny folder, and everything it should know before the first epoch."""
 
 import json
+import shlex
 import shutil
 import tracemalloc
 
@@ -57,6 +58,13 @@ def test_the_card_says_how_it_was_made(trained):
     assert told["validation_iou"] == round(trained[1].best_iou, 4)
     assert told["command"].startswith("devotools")
     assert (told["train_sections"], told["val_sections"]) == (4, 2)
+
+
+def test_the_command_of_the_card_can_be_given_again(data, tmp_path, monkeypatch):
+    words = ["devotools", "train", "--out", "my model.safetensors"]
+    monkeypatch.setattr("sys.argv", words)
+    train_on_folder(data, tmp_path / "m.safetensors", Recipe(**QUICK))
+    assert shlex.split(load_model(tmp_path / "m.safetensors").metadata["command"]) == words
 
 
 def test_the_same_seed_gives_the_same_model(trained, data, tmp_path):

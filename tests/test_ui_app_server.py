@@ -80,6 +80,12 @@ def test_taken_port_is_passed_over_and_none_left_is_said(started, monkeypatch):
             server._free_port("127.0.0.1", port, tries=1)
 
 
+@pytest.mark.parametrize("address", ["::1", "203.0.113.7", "no such name"])
+def test_an_address_of_another_machine_is_no_taken_port(address):
+    with pytest.raises(InputError, match=f"address is '{address}' .*expected an address"):
+        server._free_port(address, 8866)
+
+
 def test_folder_that_is_none_is_refused(started, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         serve_app(tmp_path / "nowhere")
