@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain, pairwise
 
 import numpy as np
@@ -130,8 +130,10 @@ def network_answers(model: nn.Module, pictures: list[Tensor]) -> Tensor:
 
     The model's mode is what it was before.
     """
-    with evaluating(model), torch.inference_mode():
-        return torch.sigmoid(_in_tiles(for_prediction(model), torch.stack(pictures)))
+    network = for_prediction(model)
+    # a copy is in eval mode already, and to go through all parts of a model takes time
+    with nullcontext() if network is not model else evaluating(model), torch.inference_mode():
+        return torch.sigmoid(_in_tiles(network, torch.stack(pictures)))
 
 
 def in_grid(answer: Tensor, shape: tuple[int, int]) -> np.ndarray:
