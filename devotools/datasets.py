@@ -196,15 +196,23 @@ def _with_origin(
 def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
     """Add rows (name, embryo, section) to a ``manifest.csv`` for names that it lacks.
 
-    Rows and columns that stand there, whoever wrote them, stay. Without a file it is begun.
+    Rows and columns that stand there, whoever wrote them, stay; an embryo that is not known there
+    is filled in. Without a file it is begun.
     Raises :class:`~devotools._validate.InputError`, and writes nothing, for what is no such table.
     """
     table, mark = _whole_rows_of(path)
-    known = {row["name"] for row in table}
-    missing = [row for row in rows if row["name"] not in known]
-    if not missing:
+    known, changed = _by_name(table), False
+    for row in rows:
+        there = known.get(row["name"])
+        if there is None:
+            table.append(row)
+        elif row["embryo"] and not there.get("embryo", "").strip():
+            there["embryo"] = row["embryo"]
+        else:
+            continue
+        changed = True
+    if not changed:
         return
-    table += missing
     columns = list(dict.fromkeys(key for row in table for key in row))
     with (
         replace_file(path) as temporary,
@@ -220,7 +228,17 @@ def embryos_of(path: Path) -> dict[str, str]:
 
     Raises :class:`~devotools._validate.InputError` for what is no such table.
     """
-    return {row["name"]: row.get("embryo", "") for row in _whole_rows_of(path)[0]}
+    known = _by_name(_whole_rows_of(path)[0])
+    return {name: row.get("embryo", "").strip() for name, row in known.items()}
+
+
+def _by_name(table: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The row of each name, as it stands there and as the section is called."""
+    return {
+        name: row
+        for row in table
+        for name in (_without_suffix(row["name"].strip()), row["name"].strip())
+    }
 
 
 def _whole_rows_of(path: Path) -> tuple[list[dict[str, str]], str]:

@@ -437,13 +437,13 @@ def test_a_folder_that_may_not_be_read_is_a_row(monkeypatch, devotools, pictures
     assert (code, "may not be read" in complaints) == (2, True)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_one_picture_and_one_nucleus_are_not_said_in_the_plural(devotools, pictures, tmp_path):
     code, said, _ = devotools("segment", pictures / "sub" / "b.tif", "--out", tmp_path / "out")
     assert code == 0
     assert "1 picture, 1 nucleus; results in" in said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no such names")
 def test_a_carriage_return_in_a_name_breaks_no_table(devotools, pictures, tmp_path):
     (pictures / "a.png").rename(pictures / "a\rb.png")
     (pictures / "Icon\r").touch()  # what macOS puts into folders

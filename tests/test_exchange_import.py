@@ -314,8 +314,9 @@ def test_what_is_unusual_is_remarked(put, bring):
         (np.stack([MASK, MASK]), ".tif", "stack"),
         ((LABELS + 0.5).astype(np.float32), ".tif", r"decimals of many values.*--clean"),
         (np.full(LABELS.shape, np.nan, np.float32), ".tif", "NaN"),
-        (-LABELS.astype(np.int16), ".tif", "holds -"),
-        (LABELS.astype(np.uint32) + 3_000_000_000, ".tif", r"ids below 2\*\*31"),
+        (-LABELS.astype(np.int16), ".tif", "whole numbers from -3 to 0.* ids from 1"),
+        (LABELS.astype(np.float32) - 1, ".tif", "whole numbers from -1 to 2"),
+        (LABELS.astype(np.uint32) + 3_000_000_000, ".tif", r"below 2\*\*31"),
         (b"", ".png", "is empty"),
         (b"rubbish", ".png", "is not an image"),
         (b"rubbish", ".zip", "no ImageJ ROI"),
@@ -461,9 +462,30 @@ def test_results_for_masks_are_told_apart(put, tmp_path):
     write_labels(results / "labels" / "a.tif", LABELS)
     for name in ("settings.json", "progress.jsonl"):
         (results / name).write_text("{}")
-    with pytest.raises(InputError, match=r"a folder of results; expected masks.*labels'"):
+    with pytest.raises(InputError, match=r"results', results of a run; expected masks.*Give that"):
         import_folder(tmp_path / "images", results, tmp_path / "out")
     assert len(import_folder(tmp_path / "images", results / "labels", tmp_path / "o").imported) == 1
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
+@pytest.mark.parametrize("low", [-1, "least"])
+def test_a_signed_mask_of_two_values_is_one(put, bring, tmp_path, kind, low):
+    limits = np.iinfo(kind)
+    low, high = (low, 1) if low == -1 else (limits.min, limits.max)
+    put(mask=np.where(LABELS > 0, high, low).astype(kind), suffix=".tif")
+    assert bring().refused == []
+    assert (read_mask(tmp_path / "out" / "masks" / "a.png") == (LABELS > 0)).all()
+
+
+def test_mask_and_labels_of_one_nucleus_never_part(put, bring, tmp_path):
+    alone = LABELS == LABELS.max()
+    painted = Image.fromarray(np.uint8(7 * alone), mode="P")  # shown dark on bright
+    painted.putpalette([255, 255, 255] * 7 + [200, 0, 0] + [0, 0, 0] * 248)
+    (tmp_path / "masks").mkdir()
+    painted.save(tmp_path / "masks" / "a.png")
+    put(mask=None)
+    assert bring().refused == []
+    assert not (tmp_path / "out" / "labels").exists()
 
 
 def test_one_nucleus_alone_keeps_its_number(put, bring, tmp_path):
@@ -485,7 +507,7 @@ def test_clean_takes_ragged_masks(put, bring, tmp_path, mask, suffix):
     assert (read_mask(tmp_path / "out" / "masks" / "a.png") != (LABELS > 0)).mean() < 0.02
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32])
 @pytest.mark.parametrize("times", [1, 16])
 def test_clean_takes_eight_bits_in_a_deeper_file(put, bring, tmp_path, dtype, times):
     put(mask=(np.uint16(SMOOTH) * times).astype(dtype), suffix=".tif")

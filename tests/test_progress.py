@@ -1,5 +1,6 @@
 """Progress: what saved notebooks say about the exercises, and the table for the teacher."""
 
+import copy
 import csv
 import json
 import re
@@ -74,9 +75,15 @@ def test_a_test_beside_the_check_is_no_second_exercise(tmp_path):
 
 def test_a_verdict_belongs_to_the_last_check_of_its_cell(tmp_path):
     cell = check_cell("1.2", exercises.Verdict(True, "well done."))
-    cell.source = 'exercises.check("1.1", one)\n' + cell.source
-    table = read_progress([write_notebook(tmp_path / "merged.ipynb", cell)])
-    assert table[["exercise", "status"]].values.tolist() == [["1.1", "not run"], ["1.2", "solved"]]
+    for first, other in (("exercises.check", "not run"), ("display(exercises.check", "not yet")):
+        both = copy.deepcopy(cell)
+        both.source = f'{first}("1.1", one){")" * first.count("(")}\n' + cell.source
+        if other == "not yet":
+            wrong = check_cell("1.1", exercises.Verdict(False, MISTAKEN)).outputs[0].data
+            both.outputs.insert(0, nbformat.v4.new_output("display_data", data=wrong))
+        table = read_progress([write_notebook(tmp_path / "merged.ipynb", both)])
+        expected = [["1.1", other], ["1.2", "solved"]]
+        assert table[["exercise", "status"]].values.tolist() == expected
 
 
 def test_the_table_of_a_class_as_the_page_for_teachers_makes_it(tmp_path, monkeypatch, capsys):

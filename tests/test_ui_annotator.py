@@ -229,7 +229,14 @@ def test_another_embryo_of_a_picture_is_refused_not_passed_over(folder):
     with pytest.raises(InputError, match=r"embryo is 'E2', and .*manifest\.csv' has 'E1' for .*'a"):
         LabelFolder(pictures, out, embryo="E2")
     LabelFolder(pictures, out, embryo="E1").save(1, labels)
-    assert (out / "manifest.csv").read_text().split() == ["name,embryo,section", "a,E1,0", "b,E1,1"]
+    table = out / "manifest.csv"
+    assert table.read_text().split() == ["name,embryo,section", "a,E1,0", "b,E1,1"]
+    table.write_text("name,embryo,section\na.png, E9 ,0\nb,,1\n")  # as others write tables
+    with pytest.raises(InputError, match="has 'E9' for"):
+        LabelFolder(pictures, out, embryo="E1")
+    for number in (0, 1):
+        LabelFolder(pictures, out, embryo="E9").save(number, labels)
+    assert table.read_text().splitlines()[1:] == ["a.png, E9 ,0", "b,E9,1"]
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".gif", ".png"])
@@ -243,6 +250,18 @@ def test_a_mask_of_another_kind_makes_way(folder, suffix):
     labelled.save(0, np.zeros(mask.shape, np.int32))
     assert files_under(out / "masks") == {"a.png"}
     assert len(read_dataset(out)) == 1
+
+
+def test_notes_beside_a_mask_are_nobodys_to_remove(folder):
+    pictures, out = folder / "pictures", folder / "data"
+    notes = {out / "labels" / "a.txt", out / "labels" / "a.roi", out / "masks" / "a.json"}
+    for note in notes:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("my notes")
+    (out / "labels" / "a.d").mkdir()
+    LabelFolder(pictures, out).save(0, draw_discs())
+    assert all(note.read_text() == "my notes" for note in notes)
+    assert {"a.tif", "a.png"} <= {path.name for path in out.rglob("*.*")}
 
 
 def test_what_is_refused_leaves_a_folder_that_can_be_trained_on(folder):

@@ -90,7 +90,8 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--frayed",
         type=float,
         default=0.0,
-        help="in the faint ones, up to this share of a nucleus' radius breaks up at the rim",
+        help="in the faint ones (see --faint), up to this share of a nucleus' radius breaks up "
+        "at the rim",
     )
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--validation", type=int, default=320, help="drawn sections to choose by")
@@ -138,6 +139,11 @@ def suited(arguments: argparse.Namespace) -> argparse.Namespace:
 # --- drawings ----------------------------------------------------------------------------------
 
 
+def faint_looks(frayed: float) -> Appearance:
+    """``FAINT``, with rims that break up; raises InputError for a share that is none."""
+    return replace(FAINT, frayed=(0.0, frayed))
+
+
 def draw_one(number: int, faint: float = 0.0, frayed: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Drawn section ``number``: image (H, W) uint8, as a PNG would hold it, and labels uint8.
 
@@ -145,8 +151,7 @@ def draw_one(number: int, faint: float = 0.0, frayed: float = 0.0) -> tuple[np.n
     ``frayed`` up to this share of their radius.
     """
     is_faint = int((number + 1) * faint) > int(number * faint)
-    looks = replace(FAINT, frayed=(0.0, frayed)) if is_faint else None
-    image, labels = draw_section(number, SIZE, looks)
+    image, labels = draw_section(number, SIZE, faint_looks(frayed) if is_faint else None)
     return np.round(image * 255).astype(np.uint8), labels.astype(np.uint8)
 
 
@@ -528,6 +533,7 @@ def main() -> None:
         checkpoint.unlink(missing_ok=True)
     training = Training(arguments)
     try:
+        faint_looks(arguments.frayed)
         if training.resume(checkpoint):
             print(f"going on from step {training.step} of {training.steps}")
     except InputError as error:

@@ -122,12 +122,13 @@ def import_folder(
     if pixel_size_um is not None:
         check_pixel_size(pixel_size_um)
     with tempfile.TemporaryDirectory() as scratch, whole_folder(out) as unfinished:
+        given = str(masks)
         images = _as_folder(images, Path(scratch) / "images", "images")
         masks = _as_folder(masks, Path(scratch) / "masks", "masks")
         if holds_results(masks) and (masks / "labels").is_dir():
             raise InputError(
-                f"masks is {str(masks)!r}, a folder of results; expected masks, of which results "
-                f"have those in {str(masks / 'labels')!r}. Give that folder."
+                f"masks is {given!r}, results of a run; expected masks, of which results have "
+                "those in their folder labels. Give that folder (of an archive, unpack it first)."
             )
         pairs, rest = match_files(images, masks)
         rows = [ImportRow(*files, "", "", "refused", why) for *files, why in rest]

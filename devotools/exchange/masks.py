@@ -78,7 +78,9 @@ def read_truth(
     if labels is None:
         return (_read_grey(path) if clean else _read_two_values(path)), None
     if len(np.unique(labels)) <= 2:
-        return read_mask(path), labels if _is_one_nucleus(labels) else None
+        mask = read_mask(path)
+        alone = _is_one_nucleus(labels) and np.array_equal(mask, labels > 0)  # as its palette shows
+        return mask, labels if alone else None
     if _looks_grey(labels):
         if _looks_like_labels_in_pieces(labels):
             raise InputError(
@@ -112,15 +114,23 @@ def _read_lossy(path: Path, clean: bool) -> np.ndarray:
 
 
 def _read_two_values(path: Path) -> np.ndarray:
-    """The mask; of one with many decimals the remedy is another than of one with many numbers."""
+    """The mask; where there are more than two values, the remedy depends on which they are."""
     try:
         return read_mask(path)
     except InputError as error:
-        if read_array(path).dtype.kind == "f":
+        array = read_array(path)
+        if array.ndim == 2 and (array != np.round(array)).any():
             raise InputError(
                 f"mask {str(path)!r} holds decimals of many values, like a grey picture or a "
                 "probability; expected two values, or a label image with one id a nucleus. Give "
                 "clean (--clean) to cut it at half of its maximum."
+            ) from error
+        if array.ndim == 2 and not 0 <= array.min() <= array.max() < 2**31:
+            raise InputError(
+                f"mask {str(path)!r} holds whole numbers from {array.min():.0f} to "
+                f"{array.max():.0f}; expected two values, or a label image: 0 for the background, "
+                "and ids from 1 and below 2**31. Number it anew, for example with "
+                "skimage.measure.label."
             ) from error
         raise
 
@@ -159,8 +169,9 @@ def _read_grey(path: Path, *, lossy: bool = False) -> np.ndarray:
     array = read_array(path, inverting=False)
     check_opaque(array, f"mask {str(path)!r}")
     grey = to_grey(array, f"mask {str(path)!r}")
-    if array.dtype.kind in "ui" and array.dtype.itemsize > 1 and grey.max() > 0:
-        grey = grey / grey.max() * min(1.0, array.max() / 255)
+    colours = array if array.ndim == 2 else array[..., : 3 if array.shape[2] > 2 else 1]
+    if array.dtype.kind in "ui" and array.dtype.itemsize > 1 and 0 <= colours.min() < colours.max():
+        grey = grey / grey.max() * min(1.0, colours.max() / 255)
     if array.ndim == 3 and array.shape[2] >= 3:
         spread = np.ptp(array[..., :3].astype(np.float64), axis=2).max()
         most = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else array.max()
@@ -184,9 +195,6 @@ def _read_whole_numbers(path: Path) -> np.ndarray | None:
                 return None
             read_image(path)  # refuses what is damaged, a stack, too large, or not finite
             array = np.squeeze(tifffile.imread(path))
-        whole = array.ndim == 2 and array.dtype.kind in "iu"
-        if whole and (array.min() < 0 or len(np.unique(array)) > 2):
-            raise  # ids that are too large, or negative
     whole = array.ndim == 2 and array.dtype.kind == "f" and (array == np.round(array)).all()
     fits = whole and 0 <= array.min() and float(array.max()) < 2**31
     return array.astype(np.int32) if fits else None

@@ -17,7 +17,7 @@ COLUMNS = ["notebook", "exercise", "title", "status", "message"]
 LEFT_OUT = {".ipynb_checkpoints", "solutions"}  # copies of Jupyter's, and what we solved ourselves
 
 # no comment, and no test of nbgrader's or otter's, which shows no verdict
-_CHECK = re.compile(r"^(?!assert\b)[^#\n]*\bcheck\(\s*[\"'](\d+\.\d+)[\"']", re.MULTILINE)
+_CHECK = re.compile(r"^(?!\s*(?:#|assert\b))[^\n]*?\bcheck\(\s*[\"'](\d+\.\d+)[\"']", re.MULTILINE)
 _TITLE = re.compile(r"^#+ Exercise (\d+\.\d+): *(.+?) *$", re.MULTILINE)
 _VERDICT = re.compile(r"^(solved|not yet)(?:: (.*))?$", re.DOTALL)
 
@@ -90,9 +90,9 @@ def _exercises_of(path: Path) -> Iterator[dict[str, str]]:
     titles = dict(_TITLE.findall(texts))
     for cell in cells:
         asked = _CHECK.findall(_source(cell)) if cell.get("cell_type") == "code" else []
-        for last, key in enumerate(asked, start=1 - len(asked)):
-            # a cell shows the value of its last line only
-            status, message = _verdict_of(cell) if last == 0 else ("not run", "")
+        # the last verdict is of the last check: a cell shows the value of its last line only
+        verdicts = [("not run", "")] * len(asked) + _verdicts_of(cell)
+        for key, (status, message) in zip(asked, verdicts[-len(asked) :], strict=True):
             title = titles.get(key, "")
             yield {"exercise": key, "title": title, "status": status, "message": message}
 
@@ -126,12 +126,13 @@ def _joined(text: str | list[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def _verdict_of(cell: dict) -> tuple[str, str]:
-    """Status and message that the last verdict of a check cell shows."""
-    status, message = "not run", ""
+def _verdicts_of(cell: dict) -> list[tuple[str, str]]:
+    """Status and message of each verdict that a cell shows."""
+    verdicts = []
     for output in cell.get("outputs", []):
         shown = _joined(output.get("data", {}).get("text/plain", ""))
         found = _VERDICT.match(shown)
         if found:
             status, message = found[1], found[2] or ""
-    return ("not started", "") if message == UNTOUCHED else (status, message)
+            verdicts.append(("not started", "") if message == UNTOUCHED else (status, message))
+    return verdicts

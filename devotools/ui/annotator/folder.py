@@ -11,10 +11,11 @@ import numpy as np
 from skimage.measure import label
 from skimage.segmentation import relabel_sequential
 
-from devotools._files import WriteError
+from devotools._files import WriteError, cannot_write
 from devotools._validate import InputError, check_labels, check_path, check_same_shape
 from devotools.datasets import add_to_manifest, embryos_of
 from devotools.images import (
+    is_image,
     list_images,
     read_image,
     read_labels,
@@ -136,9 +137,12 @@ class LabelFolder:
         )
 
     def _stored(self, part: str, number: int) -> Path | None:
-        found = sorted((self.out / part).glob(f"{_escaped(self.files[number].stem)}.*"))
-        found = [path for path in found if path.stem == self.files[number].stem]
-        return found[0] if found else None
+        return next(iter(self._all_stored(part, number)), None)
+
+    def _all_stored(self, part: str, number: int) -> list[Path]:
+        stem = self.files[number].stem
+        found = sorted((self.out / part).glob(f"{_escaped(stem)}.*"))
+        return [path for path in found if path.stem == stem and is_image(path) and path.is_file()]
 
     def _check_embryo(self, embryo: str) -> None:
         known = embryos_of(self.out / "manifest.csv")
@@ -159,13 +163,16 @@ class LabelFolder:
         array: np.ndarray,
     ) -> None:
         """Write over what is there, or in its place, so that no name stands twice."""
-        stored = self._stored(part, number)
-        if stored is not None and stored.suffix.lower() in LOSSLESS:
-            write(stored, array)
-            return
-        write(self.out / part / f"{self.files[number].stem}{suffix}", array)
-        if stored is not None:
-            stored.unlink()
+        stored = self._all_stored(part, number)
+        kept = (path for path in stored if path.suffix.lower() in LOSSLESS)
+        target = next(kept, self.out / part / f"{self.files[number].stem}{suffix}")
+        write(target, array)
+        for path in stored:
+            if path != target:
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise cannot_write(path, error) from error
 
     def _copy(self, file: Path) -> Path | None:
         """The copy that was made; None where the picture is there already."""
