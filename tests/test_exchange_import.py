@@ -300,6 +300,18 @@ def test_what_is_unusual_is_remarked(put, bring):
     assert "is it inverted?" in remarks["inverted"]
 
 
+@pytest.mark.parametrize("times", [1, 100_000])
+def test_classes_are_remarked(put, bring, times):
+    disc = draw_discs([(32, 32)], 24, (64, 64)) > 0
+    nucleus = draw_discs([(36, 30)], 7, (64, 64)) > 0
+    put("classes", (disc.astype(np.int32) + nucleus) * times, ".tif")
+    put("nuclei", LABELS * times, ".tif")
+    remarks = {row.name: row.reason for row in bring().imported}
+    said = f"nucleus {2 * times} lies inside nucleus {times}; are these classes"
+    assert said in remarks["classes"]
+    assert remarks["nuclei"] == ""
+
+
 # --- what is refused
 
 

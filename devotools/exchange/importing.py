@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image
+from skimage.measure import regionprops
 
 from devotools._files import WriteError, check_new, whole_folder
 from devotools._listing import holds_results, own_files
@@ -291,7 +292,7 @@ def _import_one(out: Path, row: ImportRow, read: Callable[[], Section]) -> Impor
     except InputError as error:
         return replace(row, status="refused", reason=str(error))
     _write_section(out, row.name, section)
-    return replace(row, reason=_remark(section[1]))
+    return replace(row, reason=_remark(*section[1:]))
 
 
 def _read_section(image: Path, mask: Path, clean: bool) -> Section:
@@ -344,12 +345,31 @@ def _orientation(image: Path) -> int:
             return 1
 
 
-def _remark(truth: np.ndarray) -> str:
+def _remark(truth: np.ndarray, labels: np.ndarray | None) -> str:
     """What to look at in a mask that is allowed but unusual."""
     share = truth.mean()
     if share == 0:
         return "look: the mask is empty"
+    inside = None if labels is None else _enclosed(labels)
+    if inside is not None:
+        return (
+            f"look: nucleus {inside[0]} lies inside nucleus {inside[1]}; are these classes, such "
+            "as embryo and nucleus? Then keep that of the nuclei alone"
+        )
     return f"look: {share:.0%} of it is nucleus; is it inverted?" if share > 0.5 else ""
+
+
+def _enclosed(labels: np.ndarray) -> tuple[int, int] | None:
+    """A nucleus that another one surrounds, and that other, by their ids; None where none does."""
+    ids, order = np.unique(labels, return_inverse=True)  # ids may be as large as they like
+    first = 0 if ids[0] == 0 else 1  # without a background the lowest id is a nucleus
+    order = order.reshape(labels.shape) + first
+    for region in regionprops(order):
+        within = order[region.slice][region.image_filled & ~region.image]
+        others = within[within > 0]
+        if others.size:
+            return int(ids[others[0] - first]), int(ids[region.label - first])
+    return None
 
 
 def _in_sixteen_bits(grey: np.ndarray) -> np.ndarray:
