@@ -80,6 +80,11 @@ def check_mask(mask: np.ndarray, name: str = "mask") -> np.ndarray:
 def check_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     """Return ``labels`` as an (H, W) array of whole numbers from 0, which is background."""
     array = check_image(labels, name)
+    if array.dtype.kind == "b":
+        raise InputError(
+            f"{name} has dtype bool; expected whole numbers, one for each nucleus. It is a mask: "
+            "skimage.measure.label numbers its pieces."
+        )
     if array.dtype.kind not in "ui":
         raise InputError(
             f"{name} has dtype {array.dtype}; expected whole numbers, one for each nucleus. "

@@ -25,6 +25,7 @@ from devotools._validate import (
 )
 from devotools.images import (
     ImageMaskPair,
+    composed,
     is_image,
     pair_files,
     read_image,
@@ -174,12 +175,12 @@ def read_dataset(folder: str | Path) -> list[ImageMaskPair]:
 def _labels_in(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(filter(is_image, folder.glob("*"))):
-        if file.stem in found:
+        other = found.setdefault(composed(file.stem), file)
+        if other != file:
             raise InputError(
-                f"{str(folder)!r} has both {found[file.stem].name!r} and {file.name!r}; expected "
+                f"{str(folder)!r} has both {other.name!r} and {file.name!r}; expected "
                 "one label image a section. Remove the older one."
             )
-        found[file.stem] = file
     return found
 
 
@@ -203,7 +204,7 @@ def add_to_manifest(path: Path, rows: Iterable[dict[str, str]]) -> None:
     table, mark = _whole_rows_of(path)
     known, changed = _by_name(table), False
     for row in rows:
-        there = known.get(row["name"])
+        there = known.get(composed(row["name"]))
         if there is None:
             table.append(row)
         elif row["embryo"] and not there.get("embryo", "").strip():
@@ -237,18 +238,23 @@ def _by_name(table: list[dict[str, str]]) -> dict[str, dict[str, str]]:
     return {
         name: row
         for row in table
-        for name in (_without_suffix(row["name"].strip()), row["name"].strip())
+        for whole in [composed(row["name"].strip())]
+        for name in (_without_suffix(whole), whole)
     }
 
 
-def _whole_rows_of(path: Path) -> tuple[list[dict[str, str]], str]:
+def _whole_rows_of(
+    path: Path, needed: Sequence[str] = ("name",)
+) -> tuple[list[dict[str, str]], str]:
     """The rows of a manifest that can be written again as they are; none without a file."""
-    table, mark = _rows_of(path, ["name"]) if path.exists() else ([], ",")
-    if any(None in row for row in table):
-        raise InputError(
-            f"{str(path)!r} has a row with more cells than columns; expected as many. Mend it, or "
-            "move it away."
-        )
+    table, mark = _rows_of(path, needed) if path.exists() else ([], ",")
+    for row in table:
+        if any(cell.strip() for cell in row.pop(None, [])):
+            raise InputError(
+                f"{str(path)!r} has a row with more cells than columns, that of "
+                f"{row['name'][:100]!r}; expected as many. Put names with a {mark!r} in quotes, or "
+                "move the table away."
+            )
     return table, mark
 
 
@@ -287,13 +293,14 @@ def _read_manifest(path: Path, images: Collection[str]) -> dict[str, dict[str, s
     """The rows by the name of the image; ``images`` are the names that there are."""
     if not path.exists():
         return {}
-    rows, _ = _rows_of(path, MANIFEST)
+    rows, _ = _whole_rows_of(path, MANIFEST)
     table: dict[str, dict[str, str]] = {}
     for row in filter(lambda row: row["name"].strip(), rows):
-        plain = Path(row["name"].strip()).name
-        whole_names = (name for name in (row["name"], plain) if name in images)
-        name = next(whole_names, _without_suffix(row["name"].strip()))  # s1.jpg may be s1.jpg.tif
-        whole = {key: row[key] for key in MANIFEST}
+        written = composed(row["name"])
+        plain = Path(written.strip().replace("\\", "/")).name
+        whole_names = (name for name in (written, plain) if name in images)
+        name = next(whole_names, _without_suffix(plain))  # s1.jpg may be s1.jpg.tif
+        whole = {key: composed(row[key]) for key in MANIFEST}
         if table.setdefault(name, whole)["embryo"].strip() != whole["embryo"].strip():
             raise InputError(
                 f"{str(path)!r} says of {name!r} both embryo {table[name]['embryo']!r} and "

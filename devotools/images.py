@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 import uuid
 import warnings
 from collections import defaultdict
@@ -70,7 +71,7 @@ class ImageMaskPair:
     @property
     def name(self) -> str:
         """The name that the files of this section share."""
-        return self.image.stem
+        return composed(self.image.stem)
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -158,6 +159,8 @@ def to_grey(array: np.ndarray, name: str = "image") -> np.ndarray:
     if array.dtype.kind == "f" and 0 <= low and high <= 1:
         return array.astype(np.float32)
     low, high = without_outliers(low, high, array)
+    if np.isinf(high - low):  # decimals of both signs, at the end of what there is
+        array, low, high = array / 2, low / 2, high / 2
     span = high - low or 1.0  # a constant picture becomes 0, not a division by zero
     return np.clip((array.astype(np.float64) - low) / span, 0, 1).astype(np.float32)
 
@@ -638,6 +641,14 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def composed(name: str) -> str:
+    """The name in one form: an é may be stored as one letter, or as e and an accent (Unicode NFC).
+
+    File names from a Mac have the other form than what is typed into a table.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def list_images(folder: str | Path, name: str = "folder") -> list[Path]:
     """The image files directly in ``folder``, sorted by name.
 
@@ -676,7 +687,7 @@ def pair_files(images_dir: str | Path, masks_dir: str | Path) -> list[ImageMaskP
 def _by_stem(files: list[Path]) -> dict[str, Path]:
     groups: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        groups[file.stem].append(file)
+        groups[composed(file.stem)].append(file)
     twice = [" and ".join(f.name for f in group) for group in groups.values() if len(group) > 1]
     if twice:
         raise InputError(

@@ -33,6 +33,7 @@ from devotools.model import ResNet18FPN
 from devotools.working_scale import better_scale
 
 BATCH_PIXELS = 2**20  # in one batch together, so that memory does not grow with the pictures
+ROUNDING = 1e-6  # how far beyond 0 and 1 a probability may lie
 HOLE = 1 / 3  # a hole is filled up to this share of the radius of what encloses it
 NECK = 0.25  # discs are parted where they narrow by this share of the widest one's radius
 
@@ -171,10 +172,11 @@ def label_nuclei(
     check_fraction(threshold, "threshold")
     min_area = check_count(min_area, "min_area", least=0)
     low, high = float(probability.min()), float(probability.max())
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(
             f"probability runs from {low:.3g} to {high:.3g}; expected values from 0 to 1. "
-            "If these are logits, apply torch.sigmoid first."
+            "If these are logits, apply torch.sigmoid first; if an average or an enlargement has "
+            "overshot, numpy.clip."
         )
     mask = (probability >= threshold) & (probability > 0)
     parted = _part_touching(_fill_holes(mask))

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +138,9 @@ def test_labels_and_manifest_are_optional(small):
         "\ufeffname,embryo,section\na,E1,3\nday.2,E1,4",
         "section,name,more,embryo\n3,a.png,x,E1\n4,images/day.2.png,y,E1\n",
         'name,embryo,section\n"a"," E1 ", 3\nday.2.TIF,E1,4\n\n',
+        "name,embryo,section\nimages\\a.png,E1,3\nC:\\my data\\day.2.png,E1,4,,\n",
     ],
-    ids=["plain", "windows", "excel", "suffixes", "spaces"],
+    ids=["plain", "windows", "excel", "suffixes", "spaces", "paths"],
 )
 def test_manifests_of_many_kinds(small, text):
     (small / "manifest.csv").write_bytes(text.encode())
@@ -178,6 +180,7 @@ def test_a_manifest_may_leave_gaps(small):
         ("name,embryo,section\nä,E,1".encode("latin-1"), "cannot be read as a table"),
         ("name,embryo,section\na,E,1".encode("utf-16"), "cannot be read as a table"),
         (b"name,embryo,section\nc,E1,1\n", r"names 1 sections, .*'c', and none .*'a'"),
+        (b"name,embryo,section\na,x,E1,1\n", r"more cells than columns, that of 'a'; .* quotes"),
         (b"name,embryo,section\na,E1,1\na.png,E2,2\n", r"says of 'a' both embryo 'E1' and 'E2'"),
     ],
 )
@@ -213,6 +216,20 @@ def test_two_spellings_of_an_embryo_are_refused(small):
     (small / "manifest.csv").write_text("name,embryo,section\na,E1,3\nday.2,e1,4\n")
     with pytest.raises(InputError, match=r"names the embryos 'E1' and 'e1'; expected one"):
         read_dataset(small)
+
+
+def test_letters_with_accents_are_one_however_they_are_stored(tmp_path):
+    """A Mac stores é as e and an accent, a table that was typed has one letter."""
+    typed, stored = (unicodedata.normalize(form, "é1") for form in ("NFC", "NFD"))
+    write_section(tmp_path, stored, draw_discs())
+    write_section(tmp_path, "b", draw_discs())
+    mask = tmp_path / "masks" / f"{stored}.png"
+    mask.rename(mask.with_stem(typed))
+    text = f"name,embryo,section\n{typed},{typed},0\nb,{stored},1\n"
+    (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
+    first, other = read_dataset(tmp_path)
+    assert (first.name, first.embryo, other.name, other.embryo) == ("b", typed, typed, typed)
+    assert other.labels is not None
 
 
 def test_label_images_of_other_names_are_refused(small):

@@ -544,6 +544,11 @@ def test_large_ids_go_into_a_wider_file_or_nowhere(tmp_path):
     assert files_under(tmp_path) == {"a.tif"}
 
 
+def test_decimals_at_the_end_of_what_there_is_are_in_range():
+    most = np.finfo(np.float64).max
+    np.testing.assert_allclose(to_grey(np.array([[-most, 0, most]])), [[0, 0.5, 1]])
+
+
 def test_nothing_is_written_that_would_lose_pixels(tmp_path):
     with pytest.raises(InputError, match=r"expected \.png, \.tif or \.tiff"):
         write_mask(tmp_path / "a.jpg", np.eye(4) > 0)

@@ -236,6 +236,11 @@ def test_a_missed_section_counts_in_depth_and_not_in_sections():
     assert row.volume_voxels == 3 * (nucleus > 0).sum()
 
 
+def test_sections_of_several_sizes_are_refused():
+    with pytest.raises(InputError, match=r"section 1 has shape \(9, 64\) and section 0 has shape"):
+        measure_nuclei_3d([draw_discs(), EMPTY[:9]])
+
+
 def test_unknown_sizes_are_nan():
     table = measure_nuclei_3d([draw_discs()], pixel_size_um=0.5)
     assert table[["depth_um", "volume_um3"]].isna().all(axis=None)

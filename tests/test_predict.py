@@ -337,6 +337,7 @@ def test_nothing_and_everything(shape, value):
     ("probability", "options", "sentence"),
     [
         (np.array([[-4.0, 3.0]]), {}, r"runs from -4 to 3; .* If these are logits"),
+        (np.array([[0.2, 1.01]]), {}, r"runs from 0.2 to 1.01; .* numpy.clip"),
         (np.array([[0, 255]], np.uint8), {}, "runs from 0 to 255"),
         (np.array([[np.nan]]), {}, "NaN"),
         (np.zeros((1, 1, 4, 4)), {}, "two axes"),
@@ -385,3 +386,8 @@ def test_large_pictures_go_through_in_smaller_batches():
     small = [np.full((64, 64), 0.5, np.float32)] * 9
     assert len(list(predict_probabilities(Watching(), small, scale=1))) == 9
     assert seen == [(8, 1, 64, 64), (1, 1, 64, 64)]
+
+
+def test_rounding_just_outside_is_no_logit():
+    probability = np.array([[1 + 1e-7, -1e-9, 0.5]])
+    assert label_nuclei(probability, min_area=0).tolist() == [[1, 0, 2]]

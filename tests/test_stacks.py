@@ -26,6 +26,7 @@ STACK = RNG.integers(0, 60_000, (5, 30, 40), dtype=np.uint16)
 SIZES = {"PhysicalSizeX": 120, "PhysicalSizeXUnit": "nm"}
 SIZES |= {"PhysicalSizeY": 0.12, "PhysicalSizeYUnit": "µm", "PhysicalSizeZ": 0.5}
 OME = {"axes": "ZYX"} | SIZES
+DEEP = SIZES["PhysicalSizeZ"]
 IMAGEJ = {"axes": "ZYX", "unit": "um", "spacing": 0.5}
 
 
@@ -415,7 +416,13 @@ def test_memory_does_not_grow_with_the_sections(tmp_path):
             None,
             "OME metadata: 352.8 µm.*screens",
         ),
-        ({"ome": True, "metadata": OME | {"PhysicalSizeY": 0.3}}, None, None, "are not square"),
+        ({"ome": True, "metadata": OME | {"PhysicalSizeY": 0.3}}, None, DEEP, "are not square"),
+        (
+            {"ome": True, "metadata": {"axes": "ZYX", "PhysicalSizeZ": 0.5}},
+            None,
+            0.5,
+            "no pixel size in the file",
+        ),
         ({"ome": True, "metadata": OME | {"PhysicalSizeY": -1}}, None, None, "no size of a pixel"),
         (
             {"ome": True, "metadata": OME | {"PhysicalSizeX": 4e-9, "PhysicalSizeY": 4e-9}},
@@ -446,13 +453,13 @@ def test_memory_does_not_grow_with_the_sections(tmp_path):
                 "resolution": (8,) * 2,
             },
             None,
-            None,
+            0.5,
             "are not square",
         ),
         (
             {"ome": True, "metadata": OME | {"PhysicalSizeXUnit": "pixel"}},
             None,
-            None,
+            DEEP,
             "no pixel size in the file",
         ),
         (

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from devotools._validate import InputError, check_folder
 from devotools.classification.crops import CONTEXT, STATES, UNSURE, nucleus_crops
 from devotools.datasets import STATES_FILE, seed_in_worker
-from devotools.images import ImageMaskPair, read_image, read_labels
+from devotools.images import ImageMaskPair, composed, read_image, read_labels
 from devotools.measure import measure_nuclei
 from devotools.synthetic import Series
 
@@ -189,8 +189,9 @@ def _sections(
             "states is None; expected the table of read_states: pairs do not say in what state "
             "their nuclei are."
         )
-    by_name = {name: rows for name, rows in states.groupby("name")}
     _check_states(states)
+    names = states["name"].astype(str).map(composed)
+    by_name = {name: rows for name, rows in states.groupby(names)}
     for pair in items:
         rows = by_name.get(pair.name)
         if rows is not None:

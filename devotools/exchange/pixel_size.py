@@ -85,23 +85,35 @@ def size_of(tiff: tifffile.TiffFile) -> PixelSize:
     if unknown not in NO_UNITS | WRITTEN_UM.keys():
         why = f"ImageJ metadata: the unit {unknown[:40]!r} is not known, so the size is ignored"
         return PixelSize(None, None, why)
-    return PixelSize(None, None, "no pixel size in the file")
+    return PixelSize(None, _ome_depth(tiff), "no pixel size in the file")
 
 
 Sides = tuple[float, float, float | None]  # µm along column, row and depth
 
 
 def _from_ome(tiff: tifffile.TiffFile) -> Sides | None:
+    x, y, z = _ome_sides(tiff)
+    return None if x is None or y is None else (x, y, z)
+
+
+def _ome_depth(tiff: tifffile.TiffFile) -> float | None:
+    """The distance between sections of a file that tells it and no size of a pixel."""
+    z = _ome_sides(tiff)[2]
+    return z if z is not None and isfinite(z) and z > 0 else None
+
+
+def _ome_sides(tiff: tifffile.TiffFile) -> tuple[float | None, float | None, float | None]:
+    """What OME metadata tell along column, row and depth, µm."""
     if not tiff.is_ome:
-        return None
+        return None, None, None
     try:
         pixels = ElementTree.fromstring(tiff.ome_metadata or "").find(".//{*}Pixels")
     except ElementTree.ParseError:
-        return None
+        pixels = None
     if pixels is None:
-        return None
+        return None, None, None
     x, y, z = (_ome_side(pixels, axis) for axis in "XYZ")
-    return None if x is None or y is None else (x, y, z)
+    return x, y, z
 
 
 def _ome_side(pixels: ElementTree.Element, axis: str) -> float | None:
@@ -165,6 +177,7 @@ def _number(text: object) -> float | None:
 
 def _believed(name: str, x: float, y: float, z: float | None, most: float) -> PixelSize:
     """The sizes, where they can be those of a microscope."""
+    deep = z if z is not None and isfinite(z) and z > 0 else None
     if not (isfinite(x) and isfinite(y) and min(x, y) >= PIXEL_SIZES_UM[0]):
         return PixelSize(None, None, f"{name}: {x:g} x {y:g} µm is no size of a pixel, ignored")
     if max(x, y) > most:
@@ -172,9 +185,9 @@ def _believed(name: str, x: float, y: float, z: float | None, most: float) -> Pi
         return PixelSize(None, None, f"{name}: {max(x, y):.4g} µm a pixel is {why}")
     if abs(x - y) > SQUARE * max(x, y):
         why = "the pixels are not square; resample the picture, or measure in pixels"
-        return PixelSize(None, None, f"{name}: {x:.4g} µm wide, {y:.4g} µm high: {why}")
+        return PixelSize(None, deep, f"{name}: {x:.4g} µm wide, {y:.4g} µm high: {why}")
     side = x if x == y else sqrt(x * y)
-    if z is None or not (isfinite(z) and z > 0):
+    if deep is None:
         return PixelSize(side, None, f"{name}: {side:.4g} µm a pixel")
-    source = f"{name}: {side:.4g} µm a pixel, {z:.4g} µm from section to section"
-    return PixelSize(side, z, source)
+    source = f"{name}: {side:.4g} µm a pixel, {deep:.4g} µm from section to section"
+    return PixelSize(side, deep, source)

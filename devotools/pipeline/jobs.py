@@ -10,7 +10,13 @@ from pathlib import Path
 
 from devotools._listing import files_below, holds_results, may_be_read, own_files
 from devotools._validate import InputError, as_paths
-from devotools.images import IMAGE_SUFFIXES, MICROSCOPE_SUFFIXES, TIFF_SUFFIXES, is_image
+from devotools.images import (
+    IMAGE_SUFFIXES,
+    MICROSCOPE_SUFFIXES,
+    TIFF_SUFFIXES,
+    composed,
+    is_image,
+)
 
 
 @dataclass(frozen=True)
@@ -123,4 +129,4 @@ def output_names(relatives: Sequence[Path]) -> list[Path]:
 
 
 def _key(path: Path) -> str:
-    return path.as_posix().casefold()
+    return composed(path.as_posix()).casefold()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from devotools._files import WriteError, cannot_write
@@ -11,6 +12,7 @@ from devotools.pipeline.jobs import Job
 from devotools.pipeline.outcome import Outcome
 
 FILE = "progress.jsonl"
+KNOWN = {field.name for field in fields(Outcome)}
 
 
 class Journal:
@@ -33,8 +35,8 @@ class Journal:
         end = 0
         for line in self._file:
             try:
-                image = json.loads(line)["image"] if line.endswith(b"\n") else None
-            except (ValueError, TypeError, KeyError):
+                image = _outcome(line).image if line.endswith(b"\n") else None
+            except (ValueError, TypeError, AttributeError):
                 image = None
             if image is None:
                 break
@@ -69,7 +71,7 @@ class Journal:
         if image not in self._places:
             return None
         self._file.seek(self._places[image])
-        return Outcome(**json.loads(self._file.readline()))
+        return _outcome(self._file.readline())
 
     def images(self) -> list[str]:
         """The pictures that there are outcomes of."""
@@ -80,14 +82,20 @@ class Journal:
         owners: dict[str, set[str]] = {}
         self._file.seek(0)
         for line in self._file:
-            outcome = json.loads(line)
-            for name in outcome["files"]:
-                owners.setdefault(name, set()).add(outcome["image"])
+            outcome = _outcome(line)
+            for name in outcome.files:
+                owners.setdefault(name, set()).add(outcome.image)
         return owners
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _outcome(line: bytes) -> Outcome:
+    """What a line tells; a later version may tell more. Raises TypeError where it tells less."""
+    told = json.loads(line)
+    return Outcome(**{name: value for name, value in told.items() if name in KNOWN})
 
 
 def is_done(job: Job, outcome: Outcome | None, out: Path) -> bool:

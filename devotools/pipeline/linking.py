@@ -157,6 +157,7 @@ class Tally:
     def __init__(self) -> None:
         self._rows: list[pd.DataFrame] = []
         self._next = 0
+        self._first: np.ndarray | None = None
 
     def watch(self, sections: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass the sections on, and add each."""
@@ -167,6 +168,9 @@ class Tally:
     def add(self, section: np.ndarray) -> None:
         """Add the next section, (H, W) labels whose ids hold through the series."""
         labels = check_labels(section, f"section {self._next}")
+        if self._first is None:
+            self._first = labels
+        check_same_shape(labels, self._first, (f"section {self._next}", "section 0"))
         places = np.flatnonzero(labels)
         ids, nucleus = np.unique(labels.ravel()[places], return_inverse=True)
         rows, columns = np.divmod(places, labels.shape[1])

@@ -15,6 +15,7 @@ from devotools._files import WriteError, cannot_write
 from devotools._validate import InputError, check_labels, check_path, check_same_shape
 from devotools.datasets import add_to_manifest, embryos_of
 from devotools.images import (
+    composed,
     is_image,
     list_images,
     read_image,
@@ -147,10 +148,11 @@ class LabelFolder:
     def _check_embryo(self, embryo: str) -> None:
         known = embryos_of(self.out / "manifest.csv")
         for file in self.files:
-            if known.get(file.stem, "") not in ("", embryo):
+            there = known.get(composed(file.stem), "")
+            if composed(there) not in ("", composed(embryo)):
                 raise InputError(
                     f"embryo is {embryo!r}, and {str(self.out / 'manifest.csv')!r} has "
-                    f"{known[file.stem]!r} for picture {file.name!r}; expected the same. Give that "
+                    f"{there!r} for picture {file.name!r}; expected the same. Give that "
                     "one, or correct the table."
                 )
 
