@@ -82,7 +82,7 @@ CASES = [
     ),
     (lambda p: devotools.predict_probability(Bright(), IMAGE, scale="big"), "'big'", "'auto' or"),
     (lambda p: devotools.label_nuclei(IMAGE * 9), "7.2", "apply torch.sigmoid"),
-    (lambda p: devotools.measure_nuclei(LABELS > 0), "bool", "label_nuclei"),
+    (lambda p: devotools.measure_nuclei(LABELS > 0), "bool", "skimage.measure.label"),
     (lambda p: devotools.measure_nuclei(LABELS, NAN * 0), "NaN", "nan_to_num"),
     (lambda p: devotools.dice_score(LABELS, IMAGE), "0, 1, 2, 3", "a comparison"),
     (lambda p: devotools.fit(Bright(), [1], None), "None", "split_by_embryo"),
