@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from devotools.images import (
     CONVERT,
     FORMATS,
     MICROSCOPE_SUFFIXES,
+    composed,
     contrast_range,
     is_image,
     is_tiff,
@@ -211,7 +211,7 @@ def _files(root: Path, *, but: Path) -> list[Path]:
 def _key(path: Path, root: Path) -> Key:
     """Sub-folder and name; letters with accents are one, however a system writes them."""
     folder = path.relative_to(root).parent.as_posix()
-    return unicodedata.normalize("NFC", folder), unicodedata.normalize("NFC", path.stem)
+    return composed(folder), composed(path.stem)
 
 
 def _inside(path: Path, root: Path) -> str:

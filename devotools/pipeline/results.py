@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from devotools._files import cannot_write
 from devotools._validate import InputError
+from devotools.images import composed
 from devotools.pipeline.jobs import Job
 from devotools.pipeline.journal import Journal, is_done
 from devotools.pipeline.linking import COLUMNS_3D
@@ -167,7 +167,7 @@ def open_results(
 
 def _key(name: str) -> str:
     """The same for names that a file system may take for one: of other case, or other accents."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return composed(name).casefold()
 
 
 def _lock(out: Path) -> FileLock:
