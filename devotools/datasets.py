@@ -280,6 +280,11 @@ def _rows_of(path: Path, needed: Sequence[str]) -> tuple[list[dict[str, str]], s
             "name, embryo, section. Mend its first line; without a manifest, sections of one "
             "embryo count as several."
         )
+    if twice := sorted({column for column in needed if columns.count(column) > 1}):
+        raise InputError(
+            f"{str(path)!r} has more than one column {', '.join(twice)} (capitals do not count); "
+            "expected each once. Remove the wrong one, or give it another name."
+        )
     return rows, mark
 
 

@@ -72,7 +72,7 @@ def evaluate(
         pairs, predict_probabilities(model, images, scale=scale), strict=True
     ):
         predicted = label_nuclei(probability, threshold=threshold)
-        mask, true = _truth(pair)
+        mask, true = truth(pair)
         check_same_shape(
             predicted, mask, (f"image {str(pair.image)!r}", f"mask {str(pair.mask)!r}")
         )
@@ -109,7 +109,7 @@ def _images(pairs: Sequence[ImageMaskPair]) -> Iterator[np.ndarray]:
     return (read_image(pair.image) for pair in pairs)
 
 
-def _truth(pair: ImageMaskPair) -> tuple[np.ndarray, np.ndarray]:
+def truth(pair: ImageMaskPair) -> tuple[np.ndarray, np.ndarray]:
     """The mask, (H, W) bool, and the nuclei to be found, (H, W) integers."""
     mask = read_mask(pair.mask)
     if pair.labels is not None:

@@ -253,7 +253,7 @@ def one_sentence(name: str) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"{name} cannot be read as an image ({_first_line(error)}); expected a whole "
-            "PNG, JPEG or TIFF file. It may be damaged: copy it again, or export it again."
+            "file. It may be damaged: copy it again, or export it again as PNG, JPEG or TIFF."
         ) from error
 
 

@@ -21,6 +21,7 @@ STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # scales to try, as multiples of the us
 MOST = 4.0  # enlarging a picture more than so many times shows nothing new
 SIDE = 2048  # of what is looked at of a picture, its middle, in pixels of the network
 KNOWN = (0.4, 2.5)  # nuclei so many times the usual size are still found well
+SMALL = 0.75  # nuclei below this share of the usual size are looked at again, enlarged
 LEAST = 3  # nuclei on which a size can rest: one or two may agree by chance
 SURE = 0.8  # mean probability of a nucleus that can be counted on
 AGREE = 1.3  # two scales agree when their sizes differ by no more than this factor
@@ -49,15 +50,17 @@ def better_scale(model: ResNet18FPN, image: np.ndarray, answer: np.ndarray, fact
     """The factor to look at a picture with, when it has been looked at with ``factor`` once.
 
     ``image`` is (H, W) float32, stretched; ``answer`` the probability that the network gave, in
-    its own pixels. Where a nucleus of about the size that the model knows is seen, ``factor``
-    stays. Else other scales are tried (:func:`nucleus_size`); where no two agree it stays as well.
+    its own pixels. Where nuclei of about the size that the model knows are seen, ``factor`` stays,
+    unless most of them are markedly smaller: then it becomes what brings them to that size. Where
+    none is seen, other scales are tried (:func:`nucleus_size`), and it stays where no two agree.
     """
     usual = getattr(model, "working_nucleus", None)
     if usual is None or not model.working_side:
         return factor
     found = sure_nuclei(answer.reshape(answer.shape[-2:]), usual)
     if found.size:
-        return factor
+        share = float(np.median(found)) / usual
+        return factor / share if share < SMALL else factor
     steps = list(STEPS)
     while steps[-1] < STEPS[-1] * max(image.shape) / min(image.shape):
         steps.append(2 * steps[-1])  # of a long strip the longest side says little about nuclei

@@ -299,9 +299,11 @@ print("as the network sees it:        ", f"{seen:.0f} pixels")
 # %% [markdown]
 # With `scale="auto"`, which is what happens if you say nothing, the picture is resized to that
 # longest side, and the answer is brought back to your pixels. That is right when the embryo fills
-# the picture about as it did in training. When it does not, `"auto"` may notice: if no nucleus of
-# about the usual width is seen, it looks again at other scales, and takes one where three nuclei or
-# more are found and a neighbouring scale agrees on their width. It is a guess, and can be wrong.
+# the picture about as it did in training. When it does not, `"auto"` may notice. If the nuclei that
+# it sees are less than three quarters as wide as usual, it looks again, with the picture enlarged
+# until they have the usual width. If it sees none, it looks at several other scales, and takes one
+# where three nuclei or more are found and a neighbouring scale agrees on their width. It is a
+# guess, and can be wrong.
 #
 # Sections often stick together as a ribbon, and a hurried microscopist photographs four at once.
 # *Predict:* the picture below is four times as wide as ours. What becomes of it when it is simply
@@ -342,7 +344,8 @@ for ax, name in zip(axes, ("squeezed", "measured"), strict=True):
 #
 # In the stored run `"auto"` noticed, and did as well as the measured width, or even a little
 # better. (An outline that fits none may well lie on a nucleus: it covers too little of it.) It is a
-# guess all the same, and rests on three nuclei that look sure: a picture with fewer gets none.
+# guess all the same, and rests on three nuclei that look sure. Where fewer are found, the picture
+# is left at the usual scale.
 #
 # The sure remedy is to say how wide a nucleus is **in your pixels**. Measure a few with the line
 # tool of [Fiji](https://fiji.sc), a free program for microscope pictures. In Python it is `scale =
@@ -907,7 +910,7 @@ pd.DataFrame(rows).T.astype({"found": int, "real": int}).round(2)
 
 # %%
 # alt: The F1 of each section against its uncertainty: blue dots, most of them at the top left, some
-#   lower, one at the bottom right. Four hollow orange marks stand for the section as it is, and
+#   lower and further right. Four hollow orange marks stand for the section as it is, and
 #   for the three strangers: out of focus below it, negative and clouds at the bottom.
 sections = [number for number in range(36) if cuts_true[number]]
 f1 = np.array([one.f1 for one in matches])
@@ -924,7 +927,7 @@ _ = ax.legend()
 # doubts more it is wrong more often. But look at single dots, too: some sections with little doubt
 # hold mistakes as well.*
 #
-# In the negative and in the clouds nothing that was found is real, and the doubt says so: hardly a
+# In the negative and in the clouds nothing that was found is real, and the doubt says so: no
 # section of the series has as much. Out of focus it says little: of the five nuclei more are
 # missing than in the sharp picture, and the doubt is still among that of sharp sections.
 #

@@ -177,6 +177,7 @@ def test_a_manifest_may_leave_gaps(small):
         (b"name,embryo\na,E1\n", "lacks the columns section and has name, embryo; expected"),
         (b"Bild;embryo;section\na;E1;1\n", "lacks the columns name and has Bild, embryo, section"),
         (b"", "lacks the columns name, embryo, section and has none"),
+        (b"name,embryo,section,Embryo\na,E1,1,E2\n", "more than one column embryo"),
         ("name,embryo,section\nä,E,1".encode("latin-1"), "cannot be read as a table"),
         ("name,embryo,section\na,E,1".encode("utf-16"), "cannot be read as a table"),
         (b"name,embryo,section\nc,E1,1\n", r"names 1 sections, .*'c', and none .*'a'"),

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import sys
 from dataclasses import replace
 
 import make_weights
@@ -132,6 +133,12 @@ def test_the_faint_share_has_torn_holes_and_at_will_frayed_rims(factor, frayed):
         for n, (image, _) in ((n, draw_section(n, make_weights.SIZE, whole)) for n in range(6))
     ]
     assert any(torn)
+
+
+def test_frayed_rims_without_faint_drawings_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["make_weights.py", "--frayed", "0.5", "--faint", "0"])
+    with pytest.raises(SystemExit, match="--faint 0 asks for none"):
+        make_weights.main()
 
 
 def test_muon_trains_the_convolutions_and_adamw_the_rest(small):

@@ -17,6 +17,16 @@ from devotools.predict import predict_scaled
 from devotools.working_scale import nucleus_size, sure_nuclei
 
 
+class Blobs(nn.Module):
+    """Sees bright discs, whatever their size: two scales always agree."""
+
+    in_channels = classes = 1
+    working_side, working_nucleus = 64, 16.0
+
+    def forward(self, image):
+        return 20 * (image - 0.5)
+
+
 @pytest.fixture(scope="module")
 def model():
     return load_model("nuclei")
@@ -61,6 +71,30 @@ def test_a_small_embryo_in_a_large_frame_is_found(model, section):
     assert f1(model, large, true) >= 0.75 * usual
 
 
+@pytest.mark.parametrize(("seed", "times"), [(5, 2.2), (8, 1.8)])
+def test_an_embryo_that_fills_half_of_the_frame_is_enlarged(model, seed, times):
+    """Some of its nuclei are seen, small as they are, and more where they have the usual size."""
+    series = synthesize_series(nuclei=60, sections=5, seed=seed)
+    side = 2 * round(128 * times)
+    image = framed(series.images[2], side, float(np.median(series.images[2])))
+    true = framed(series.labels[2], side, 0)
+    squeezed = model.working_side / side
+    ((_, factor),) = predict_scaled(model, [image])
+    assert factor > 1.3 * squeezed
+    assert f1(model, image, true) > f1(model, image, true, scale=squeezed) + 0.1
+
+
+@pytest.mark.parametrize(("diameter", "enlarged"), [(8, 2), (11, 16 / 11), (13, 1), (30, 1)])
+def test_nuclei_that_are_markedly_small_are_enlarged(diameter, enlarged):
+    """To the size that the model knows; what is a little smaller, or larger, stays."""
+    image = np.zeros((64, 64), np.float32)
+    rows, columns = np.mgrid[:64, :64]
+    for row, column in ((16, 16), (16, 48), (48, 16), (48, 48)):
+        image[(rows - row) ** 2 + (columns - column) ** 2 <= (diameter / 2) ** 2] = 1
+    ((_, factor),) = predict_scaled(Blobs(), [image])
+    assert factor == pytest.approx(enlarged, rel=0.12)
+
+
 @pytest.mark.parametrize("times", [0.5, 3])
 def test_the_size_of_the_file_does_not_matter(model, section, times):
     image, labels = section
@@ -82,16 +116,6 @@ def test_an_empty_picture_stays_at_the_usual_scale(model):
 def test_a_number_is_obeyed(model, section):
     ((_, factor),) = predict_scaled(model, [section[0]], scale=0.25)
     assert factor == 0.25
-
-
-class Blobs(nn.Module):
-    """Sees bright discs, whatever their size: two scales always agree."""
-
-    in_channels = classes = 1
-    working_side, working_nucleus = 64, 16.0
-
-    def forward(self, image):
-        return 20 * (image - 0.5)
 
 
 @pytest.mark.parametrize("diameter", [8, 16, 40])

@@ -534,6 +534,8 @@ def main() -> None:
     training = Training(arguments)
     try:
         faint_looks(arguments.frayed)
+        if arguments.frayed and not arguments.faint:
+            raise InputError("--frayed is for the faint drawings, and --faint 0 asks for none.")
         if training.resume(checkpoint):
             print(f"going on from step {training.step} of {training.steps}")
     except InputError as error:

@@ -22,6 +22,7 @@ from devotools.images import LEAST_SPAN
 from devotools.metrics import THRESHOLD
 from devotools.model import SHIPPED, STRIDE, ResNet18FPN, load_model
 from devotools.predict import HOLE, NECK, check_channels
+from devotools.working_scale import SMALL
 
 HOME = "https://github.com/devoworm/devotools"
 LICENCE = "MIT"
@@ -81,10 +82,11 @@ def _before(model: ResNet18FPN) -> list[dict[str, Any]]:
         "longest_side": model.working_side,
         "how": (
             "The factor is longest_side / max(height, width); the new sides are "
-            f"max(1, side * factor), rounded, a half to the even number. {RESIZING} Where no "
-            "nucleus of about the size working_nucleus is seen then, devotools looks again at "
-            "other scales; where nuclei are of another size, take the factor that brings them to "
-            "it."
+            f"max(1, side * factor), rounded, a half to the even number. {RESIZING} Where "
+            f"the median nucleus seen then is below {SMALL:g} times working_nucleus in width, "
+            "devotools looks again with the factor that brings it to that width, and where none is "
+            "seen, at other scales; where nuclei are of another size, take the factor that brings "
+            "them to it."
         ),
     }
     return [
