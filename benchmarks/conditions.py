@@ -4,11 +4,12 @@
     python benchmarks/conditions.py --frames --embryos 25 --seed 2000011
 
 Labelled sections are changed in one way at a time, picture and truth alike. Truth are the nuclei
-that `devotools evaluate` looks for, in IoU as well (there it is the whole mask). By default they are drawn (two sections of each of 50 embryos, of the
-same embryos as the test set of the model card) and the scores are stored in benchmarks/results;
-`--data DIR` takes a labelled folder of yours, `--model FILE` weights of yours, and only `--out`
-stores their scores. `--frames` compares, in frames of several widths, from which size
-of nucleus on a picture is looked at again (`SMALL` in devotools/working_scale.py).
+that `devotools evaluate` looks for, in IoU as well (there it is the whole mask). By default they
+are drawn (two sections of each of 50 embryos, of the same embryos as the test set of the model
+card) and the scores are stored in benchmarks/results; `--data DIR` takes a labelled folder of
+yours, `--model FILE` weights of yours, and only `--out` stores their scores. `--frames` compares,
+in frames of several widths, from which size of nucleus on a picture is looked at again (`SMALL` in
+devotools/working_scale.py).
 """
 
 from __future__ import annotations

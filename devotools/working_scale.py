@@ -2,9 +2,9 @@
 
 A network that has learned from nuclei of many sizes finds them at neighbouring scales too, and then
 agrees with itself about how large they are in the picture. What it takes for a nucleus by mistake
-changes from scale to scale. So a size is believed when two scales agree on it. Where nuclei are seen
-at the usual scale already, only smaller than usual, their size is known, and one enlargement is
-enough.
+changes from scale to scale. So a size is believed when two scales agree on it. Where nuclei are
+seen at the usual scale already, only smaller than usual, their size is known, and one enlargement
+is enough.
 """
 
 from __future__ import annotations
